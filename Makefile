@@ -1,0 +1,35 @@
+# make design: install and run the main job on the embedded data.   make test: install and pass the tests.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: setup design test check bench clean
+
+setup: $(STAMP)
+
+# torch first and pinned: an unpinned request brings gigabytes of CUDA libraries.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,benchmark,search,watch]'
+	touch $(STAMP)
+
+design: setup
+	$(BIN)/aimat design --base Zr --data oracle --out runs/first
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/aimat bench
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""The command line `aimat`: one module per verb, wiring only."""

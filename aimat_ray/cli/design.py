@@ -1,0 +1,139 @@
+"""`aimat design`: one base element, from measured alloys to ranked candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from aimat_ray.cli.console import console, emit_json, friendly_errors
+from aimat_ray.config import DesignSettings, load_settings
+from aimat_ray.errors import ConfigError, RunError
+
+
+@friendly_errors
+def design(
+    base: Annotated[str | None, typer.Option(help="Base element, for example Zr.")] = None,
+    data: Annotated[str | None, typer.Option(help="auto, oracle, oracle:SEED, or a folder of tables.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Environment steps to train.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
+    goal: Annotated[str | None, typer.Option(help="Named goal of the problem.")] = None,
+    percentile: Annotated[float | None, typer.Option(help="Percentile behind the goal's thresholds.")] = None,
+    mode: Annotated[str | None, typer.Option(help="simplex, or paper for the published environment.")] = None,
+    reward: Annotated[str | None, typer.Option(help="progress or paper.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Surrogate to train on: default or paper.")] = None,
+    runners: Annotated[int | None, typer.Option(min=0, help="Remote env runners; 0 samples in this process.")] = None,
+    transport: Annotated[str | None, typer.Option(help="local, or serve for the Ray Serve deployment.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting by its dotted key: --set agent.gamma=0.95")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the evaluation as one JSON document.")] = False,
+) -> None:
+    """Train an agent on one base element and list the best new alloys.
+
+    Example: aimat design --base Zr --data DIR --steps 20000 --seed 0 --out runs/zr
+    """
+    options = {
+        "base": base,
+        "data": data,
+        "steps": steps,
+        "seed": seed,
+        "goal": goal,
+        "percentile": percentile,
+        "bundle": bundle,
+        "runners": runners,
+        "transport": transport,
+        "env.mode": mode,
+        "env.reward.kind": reward,
+    }
+    overrides = {key: value for key, value in options.items() if value is not None}
+    settings = resolve_settings(config, overrides | _assignments(set_ or []), out if resume else None)
+    folder = out or Path("runs") / f"{settings.base.lower()}-{settings.seed}"
+    from aimat_ray.rl.train import design as run_design
+
+    document = run_design(settings, folder, say, resume=resume)
+    if json_:
+        emit_json(document)
+    else:
+        show_result(document, folder)
+
+
+def say(line: str) -> None:
+    """Print a progress line on stderr."""
+    style = "yellow" if line.startswith("WARNING") or "SYNTHETIC" in line else None
+    console.print(line, style=style, soft_wrap=True, markup=False)
+
+
+def resolve_settings(config: Path | None, overrides: dict[str, Any], resumed: Path | None) -> DesignSettings:
+    """Settings from file and options; a resumed run starts from its own."""
+    if resumed is not None and config is None:
+        config = resumed / "settings.yaml"
+        if not config.is_file():
+            raise RunError(f"{resumed} holds no run to resume (no settings.yaml)")
+    return load_settings(config, overrides)
+
+
+def _assignments(texts: list[str]) -> dict[str, Any]:
+    import yaml
+
+    values = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text!r}: expected KEY=VALUE, for example agent.gamma=0.95")
+        values[key.strip()] = yaml.safe_load(value)
+    return values
+
+
+def show_result(document: dict[str, Any], folder: Path) -> None:
+    """Print rates and the best candidates."""
+    import pandas as pd
+
+    evaluation = document["evaluation"]
+    rate = evaluation["sr_goal"]
+    console.print(
+        f"\nstrict goal rate {rate['mean']:.2f} [{rate['lower']:.2f}, {rate['upper']:.2f}] over {rate['episodes']} episodes; "
+        f"random {evaluation['controls']['random']['mean']:.2f}"
+    )
+    share = evaluation["confirmed_share"]
+    if share is not None:
+        console.print(f"share of the goals that an independent surrogate confirms: {share:.2f}")
+    if document["data"]["synthetic"]:
+        console.print("SYNTHETIC data: these alloys exist in a made-up world", style="yellow")
+    candidates = pd.read_csv(document["candidates"]["path"])
+    table = Table(title=f"Best new alloys of {document['base']} ({len(candidates)} in all)")
+    properties = evaluation["goal"]["properties"]
+    for name in ("rank", "formula", *properties, "in domain", "confirmed", "new", "nearest measured", "at%"):
+        table.add_column(name)
+    for _, row in candidates.head(10).iterrows():
+        values = [_with_interval(row, key) for key in properties]
+        table.add_row(
+            str(row["rank"]),
+            row["formula"],
+            *values,
+            *("yes" if row[key] else "no" for key in ("in_domain", "confirmed", "new")),
+            row["nearest_formula"],
+            f"{row['nearest_distance_at_pct']:.1f}",
+        )
+    console.print(table)
+    for warning in _warnings(folder):
+        console.print(f"WARNING {warning['signature']}: {warning['message']}", style="yellow")
+    console.print(f"everything is in {folder}: report.html, candidates.csv, evaluation.json, metrics.parquet")
+
+
+def _with_interval(row: Any, key: str) -> str:
+    if f"{key}_lower" not in row:
+        return f"{row[key]:.3g}"
+    return f"{row[key]:.4g} [{row[f'{key}_lower']:.4g}, {row[f'{key}_upper']:.4g}]"
+
+
+def _warnings(folder: Path) -> list[dict[str, Any]]:
+    import json
+
+    path = folder / "warnings.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []

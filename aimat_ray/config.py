@@ -1,0 +1,156 @@
+"""Everything a run can be told. The only place with defaults; each run writes its resolved copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aimat_ray.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Strict, frozen base of every settings model: an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class RewardSettings(Settings):
+    """How a step is rewarded (env/reward-design.md)."""
+
+    kind: Literal["progress", "paper"] = "progress"
+    robust: bool = False  # judge goals on the interval's pessimistic end, and only inside the domain
+    progress_weight: Positive = 5.0
+    step_cost: Annotated[float, Field(ge=0)] = 0.01
+    goal_bonus: Annotated[float, Field(ge=0)] = 2.0
+    infeasible_cost: Annotated[float, Field(ge=0)] = 2.0
+    feasibility_barrier: Share = 0.8  # a penalty grows below this probability
+    barrier_weight: Annotated[float, Field(ge=0)] = 0.5
+
+
+class EnvSettings(Settings):
+    """The design environment."""
+
+    mode: Literal["simplex", "paper"] = "simplex"
+    observation: Literal["full", "fractions"] = "full"
+    max_step_at_pct: Positive = 5.0  # largest change of one element in one step
+    max_steps: Count = 128  # step limit of an evaluation episode
+    train_max_steps: Count = 40  # step limit of a training episode
+    reward: RewardSettings = RewardSettings()
+
+
+class AgentSettings(Settings):
+    """TD3; the fields carry the names of the literature, deviations are explained in rl/td3-design.md."""
+
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.9
+    tau: Share = 0.01
+    actor_lr: Positive = 1e-3
+    critic_lr: Positive = 1e-3
+    critic_weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    batch_size: Count = 256
+    policy_delay: Count = 2
+    target_noise: Annotated[float, Field(ge=0)] = 0.2
+    target_noise_clip: Annotated[float, Field(ge=0)] = 0.5
+    exploration_noise: Annotated[float, Field(ge=0)] = 0.2
+    random_steps: Annotated[int, Field(ge=0)] = 2_000
+    learning_starts: Annotated[int, Field(ge=0)] = 2_000
+    layer_norm: bool = True
+    hidden_sizes: tuple[Count, ...] = (128, 128)
+    grad_clip: Positive | None = None
+    twin_q: bool = True
+    critic: Literal["effect", "raw", "none"] = "effect"
+    updates_per_step: Positive = 0.0625
+    minibatches_per_update: Count = 16
+    buffer_capacity: Count = 200_000
+    offline_mode: Literal["none", "reward_replacement", "fixed", "annealed"] = "reward_replacement"
+    offline_share: Share = 0.05
+    offline_share_end: Share = 0.05
+    bc_weight: Annotated[float, Field(ge=0)] = 0.0
+    n_envs_per_runner: Count = 64
+    rollout_fragment_length: Count = 4
+
+
+class PoolSettings(Settings):
+    """The trusted experience pool (experience/pool-design.md)."""
+
+    mode: Literal["all", "measured_only", "off"] = "all"
+
+
+class EvaluationSettings(Settings):
+    """Strict evaluation: deterministic policy, fresh starts, no restarts."""
+
+    episodes: Count = 100
+    seeds: Count = 3
+    lookahead: Count = 16
+    ceiling_episodes: Count = 32
+
+
+class DesignSettings(Settings):
+    """One design run."""
+
+    problem: str = "bmg"
+    base: str = "Zr"
+    data: str = "auto"
+    goal: str | None = None  # a named goal of the problem; None takes its default
+    percentile: Annotated[float, Field(gt=0, lt=100)] | None = None
+    bundle: Literal["default", "paper"] = "default"
+    transport: Literal["local", "serve"] = "local"
+    steps: Count = 20_000
+    seed: int = 0
+    runners: Annotated[int, Field(ge=0)] = 0
+    env: EnvSettings = EnvSettings()
+    agent: AgentSettings = AgentSettings()
+    pool: PoolSettings = PoolSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+def load_settings(path: Path | None, overrides: dict[str, Any]) -> DesignSettings:
+    """Read a YAML file of settings (or none) and apply overrides on top.
+
+    Args:
+        path: YAML file with keys of `DesignSettings`, or None for the defaults.
+        overrides: Values by dotted key, for example `{"agent.gamma": 0.95}`.
+
+    Raises:
+        ConfigError: The file can't be read, a key is unknown, or a value does not fit.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(f"settings file {path}: {error}") from error
+        if not isinstance(tree, dict):
+            raise ConfigError(f"settings file {path}: expected a mapping of keys, got {type(tree).__name__}")
+    for dotted, value in overrides.items():
+        _assign(tree, dotted, value)
+    try:
+        return DesignSettings.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _assign(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, leaf = dotted.split(".")
+    for key in parents:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"setting {dotted!r}: {key!r} is a value, not a group of settings")
+    tree[leaf] = value
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown setting {key!r}; see `aimat design --help` for the known ones")
+        else:
+            lines.append(f"setting {key!r} = {item['input']!r}: {item['msg'].lower()}")
+    return "; ".join(lines)

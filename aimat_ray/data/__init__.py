@@ -1,0 +1,1 @@
+"""Measured alloys: compositions, element table, tables of measurements, splits, windows."""

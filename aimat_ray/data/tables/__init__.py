@@ -1,0 +1,1 @@
+"""Packaged element data; `sources.yaml` names the source of every column."""

@@ -1,0 +1,1 @@
+"""The design environment: pure batched functions under a thin gymnasium vector environment."""

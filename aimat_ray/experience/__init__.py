@@ -1,0 +1,1 @@
+"""Stored transitions: the trusted pool made from measurements, and the replay buffer."""

@@ -1,0 +1,1 @@
+"""Built-in design problems, one YAML file each."""

@@ -1,0 +1,1 @@
+"""TD3 on RLlib: module, learner, algorithm, training, strict evaluation, candidates."""

@@ -1,0 +1,208 @@
+"""Strict evaluation: a deterministic policy on fresh starts, without restarts, beside the controls of its price.
+
+Every method walks from the same starts; every surrogate prediction is counted. Rates carry 95 % intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aimat_ray.data.composition import format_formula
+from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, run_episodes
+from aimat_ray.env.walk import WalkState, fresh_walks
+from aimat_ray.rl.ledger import confirmed_by, pass_stages
+from aimat_ray.rl.policy import Policy, PolicyProposals
+from aimat_ray.rl.prepare import Say, Workbench
+from aimat_ray.rl.statistics import Rate
+from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAction
+
+_TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
+RUN_TIME_NOISE = 0.2
+POLICY, LOOKAHEAD, NOISY = "policy", "policy_lookahead", "policy_noise"
+
+MakeChooser = Callable[[Workbench, CountingPredictor], Chooser]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method's episodes on all evaluation seeds."""
+
+    name: str
+    episodes: tuple[Episodes, ...]
+
+    @property
+    def rate(self) -> Rate:
+        """Strict success rate."""
+        return Rate.of(sum(int(e.goal.sum()) for e in self.episodes), sum(len(e) for e in self.episodes))
+
+    @property
+    def predictions_per_episode(self) -> float:
+        """Mean number of surrogate predictions that an episode cost."""
+        return sum(e.predictions for e in self.episodes) / max(sum(len(e) for e in self.episodes), 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the evaluation document."""
+        successes = sum(int(e.goal.sum()) for e in self.episodes)
+        total = sum(e.predictions for e in self.episodes)
+        return self.rate.as_dict() | {
+            "predictions": self.predictions_per_episode,
+            "predictions_per_success": total / successes if successes else None,
+            "episodes": self.rate.n,
+        }
+
+
+def standard_methods(policy: Policy | None, lookahead: int) -> dict[str, MakeChooser]:
+    """The policy in its three forms and the controls that need no preparation."""
+    methods: dict[str, MakeChooser] = {}
+    if policy is not None:
+        noisy = Policy(policy.task, policy.actor, RUN_TIME_NOISE)
+        proposals = PolicyProposals(policy)
+        methods |= {
+            POLICY: lambda bench, counter: policy,
+            NOISY: lambda bench, counter: noisy,
+            LOOKAHEAD: lambda bench, counter: Greedy(bench.task, counter, lookahead, proposer=proposals),
+        }
+    return methods | {
+        "zero_action": lambda bench, counter: ZeroAction(bench.task),
+        "random": lambda bench, counter: RandomAction(bench.task),
+        "local_search": lambda bench, counter: LocalSearch(bench.task, counter),
+        "greedy_16": lambda bench, counter: Greedy(bench.task, counter, 16),
+    }
+
+
+def run_method(bench: Workbench, name: str, make: MakeChooser) -> MethodResult:
+    """Run one method from the test starts of every evaluation seed."""
+    episodes = []
+    for stream, start in test_starts(bench):
+        counter = CountingPredictor(bench.predictor)
+        rng = np.random.default_rng([bench.settings.seed, stream, 1])
+        episodes.append(run_episodes(bench.task, counter, start, make(bench, counter), rng))
+    return MethodResult(name, tuple(episodes))
+
+
+def test_starts(bench: Workbench) -> Iterator[tuple[int, WalkState]]:
+    """Fresh starts of every evaluation seed; the same for every method."""
+    settings = bench.settings.evaluation
+    for k in range(settings.seeds):
+        stream = _TEST_STREAM + k
+        rng = np.random.default_rng([bench.settings.seed, stream])
+        base = np.arange(settings.episodes, dtype=np.intp) % len(bench.task.bases)
+        yield stream, fresh_walks(bench.task, bench.predictor, base, rng)
+
+
+def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main: str) -> dict[str, Any]:
+    """Everything that is said about a run's success, in the words of the output contract.
+
+    Args:
+        bench: What the run worked with.
+        results: Results by method name.
+        main: The method whose success the document is about: the policy, or a search used as a tool.
+    """
+    own = results[main]
+    steps = sum(e.n_steps for e in own.episodes)
+    legal = sum(e.n_legal for e in own.episodes)
+    feasible = sum(e.n_feasible for e in own.episodes)
+    met = np.sum([e.n_met for e in own.episodes], axis=0)
+    ledger = ledger_of(bench, own)
+    goals = ledger["goal"] or 0
+    confirmed = sum(
+        int(confirmed_by(bench.task, bench.judge, e.final.rows(e.goal)).sum()) for e in own.episodes if e.goal.any()
+    )
+    document: dict[str, Any] = {
+        "mode": bench.settings.env.mode,
+        "method": main,
+        "episodes": own.rate.n,
+        "seeds": len(own.episodes),
+        "sr_legal": legal / max(steps, 1),
+        "sr_cls": feasible / max(legal, 1),
+        "sr80": {k: float(m) / max(feasible, 1) for k, m in zip(bench.problem.quantity_keys, met, strict=True)},
+        "sr_goal": own.as_dict(),
+        "controls": {name: r.as_dict() for name, r in results.items() if not name.startswith(POLICY)},
+        "confirmed_share": confirmed / goals if goals else None,
+        "confirmed": Rate.of(confirmed, goals).as_dict(),
+        "ledger": ledger,
+    }
+    for name, key in ((LOOKAHEAD, "sr_goal_lookahead"), (NOISY, "sr_goal_noise")):
+        if name in results:
+            document[key] = results[name].as_dict()
+    return document
+
+
+def ledger_of(bench: Workbench, result: MethodResult) -> dict[str, int | None]:
+    """Counts of the stages over all episodes of a method."""
+    final = _joined([e.final for e in result.episodes])
+    return pass_stages(bench, final).counts()
+
+
+def goal_walks(results: dict[str, MethodResult], order: list[str]) -> tuple[WalkState | None, list[str]]:
+    """Final states at the goal, the named methods first, and which method found each."""
+    states, methods = [], []
+    for name in order:
+        for episodes in results[name].episodes if name in results else ():
+            if episodes.goal.any():
+                states.append(episodes.final.rows(episodes.goal))
+                methods += [name] * int(episodes.goal.sum())
+    return (_joined(states) if states else None), methods
+
+
+def _joined(states: list[WalkState]) -> WalkState:
+    """Several batches of walks as one."""
+    joined = states[0]
+    if len(states) == 1:
+        return joined
+    sizes = [len(state) for state in states]
+    joined = joined.rows(np.zeros(sum(sizes), dtype=np.intp))
+    position = 0
+    for state, size in zip(states, sizes, strict=True):
+        joined = joined.updated(np.arange(position, position + size), state)
+        position += size
+    return joined
+
+
+def episode_rows(bench: Workbench, results: dict[str, MethodResult]) -> list[dict[str, Any]]:
+    """One row per episode and method, for `evaluation_episodes.parquet`."""
+    rows = []
+    for name, result in results.items():
+        for seed, episodes in enumerate(result.episodes):
+            quantities = bench.problem.with_derived(episodes.final.prediction.mean)
+            for i in range(len(episodes)):
+                rows.append(
+                    {
+                        "method": name,
+                        "seed": seed,
+                        "base": bench.task.bases[int(episodes.final.base[i])],
+                        "goal": bool(episodes.goal[i]),
+                        "steps": int(episodes.steps[i]),
+                        "predictions": episodes.predictions / len(episodes),
+                        "formula": format_formula(episodes.final.at_frac[i], bench.problem.elements),
+                        **dict(zip(bench.problem.quantity_keys, quantities[i].tolist(), strict=True)),
+                    }
+                )
+    return rows
+
+
+def evaluate(
+    bench: Workbench, policy: Policy | None, say: Say, extra: dict[str, MakeChooser] | None = None
+) -> dict[str, MethodResult]:
+    """Run the policy and its controls.
+
+    Args:
+        bench: What the run works with.
+        policy: The trained policy, or None for a run without learning.
+        say: Told each rate.
+        extra: Further methods by name.
+    """
+    results = {}
+    methods = standard_methods(policy, bench.settings.evaluation.lookahead) | (extra or {})
+    for name, make in methods.items():
+        results[name] = run_method(bench, name, make)
+        rate = results[name].rate
+        say(
+            f"{name:>17}: strict goal rate {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}], "
+            f"{results[name].predictions_per_episode:,.0f} predictions per episode"
+        )
+    return results

@@ -1,0 +1,64 @@
+"""After training: strict evaluation, the document that others rely on, and the candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aimat_ray.rl.candidates import write_candidates
+from aimat_ray.rl.evaluate import (
+    LOOKAHEAD,
+    NOISY,
+    POLICY,
+    MakeChooser,
+    episode_rows,
+    evaluate,
+    evaluation_document,
+    goal_walks,
+)
+from aimat_ray.rl.policy import Policy
+from aimat_ray.rl.prepare import Say, Workbench
+from aimat_ray.rl.run_dir import RunDirectory
+from aimat_ray.rl.run_record import data_document, goal_document
+
+
+def finish_run(
+    bench: Workbench,
+    run: RunDirectory,
+    policy: Policy | None,
+    train: dict[str, Any] | None,
+    say: Say,
+    extra: dict[str, MakeChooser] | None = None,
+    main: str = POLICY,
+) -> dict[str, Any]:
+    """Evaluate a run and write `evaluation.json`, `evaluation_episodes.parquet` and `candidates.csv`.
+
+    Args:
+        bench: What the run works with.
+        run: Its folder.
+        policy: The trained policy; None for a run without learning.
+        train: What training cost; None for a run without learning.
+        say: Told what happens.
+        extra: Further methods to evaluate.
+        main: The method that the run is about.
+
+    Returns:
+        The evaluation document.
+    """
+    say("strict evaluation: fresh starts, no restarts, every surrogate prediction counted")
+    results = evaluate(bench, policy, say, extra)
+    evaluation = evaluation_document(bench, results, main)
+    evaluation["goal"] = goal_document(bench.problem, bench.goals[0])
+    walks, methods = goal_walks(results, [main, LOOKAHEAD, NOISY])
+    run.write_table("evaluation_episodes.parquet", episode_rows(bench, results))
+    document = {
+        "run_dir": str(run.path),
+        "base": bench.settings.base,
+        "data": data_document(bench),
+        "surrogate_version": bench.bundle.version,
+        "judge_version": bench.judge.version,
+        "train": train,
+        "evaluation": evaluation,
+        "candidates": write_candidates(bench, walks, methods, run),
+    }
+    run.write_json("evaluation.json", document)
+    return document

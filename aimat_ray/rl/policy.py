@@ -1,0 +1,58 @@
+"""A trained actor as something that chooses actions, alone or with help at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aimat_ray.env.legality import FloatArray
+from aimat_ray.env.task import DesignTask
+from aimat_ray.env.walk import WalkState, observe
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The deterministic actor: one observation in, one action out, no surrogate call of its own.
+
+    Attributes:
+        task: What is designed; gives the observation.
+        actor: Network from observations [B, O] to actions [B, A] in [-1, 1].
+        noise: Standard deviation of noise added at run time; 0 is the deterministic policy.
+    """
+
+    task: DesignTask
+    actor: Any
+    noise: float = 0.0
+
+    def __call__(self, state: WalkState, rng: np.random.Generator) -> FloatArray:
+        """Actions for the walks."""
+        import torch
+
+        with torch.no_grad():
+            action = self.actor(torch.from_numpy(observe(self.task, state))).numpy().astype(np.float64)
+        if self.noise > 0:
+            action = np.clip(action + rng.normal(0.0, self.noise, action.shape), -1.0, 1.0)
+        return action
+
+
+@dataclass(frozen=True)
+class PolicyProposals:
+    """The policy's action and noisy copies of it, for a search method to choose from.
+
+    Attributes:
+        policy: The deterministic policy.
+        noise: Standard deviations of the copies are drawn up to this.
+    """
+
+    policy: Policy
+    noise: float = 0.4
+
+    def __call__(self, task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
+        """Actions, [B * k, A]; the first of each walk's k rows is the policy's own."""
+        own = self.policy(state, rng)
+        width = rng.uniform(0.05, self.noise, (len(state), k, 1))
+        tried = np.clip(own[:, None] + width * rng.normal(size=(len(state), k, own.shape[1])), -1.0, 1.0)
+        tried[:, 0] = own
+        return tried.reshape(len(state) * k, -1)

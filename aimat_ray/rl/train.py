@@ -1,0 +1,95 @@
+"""The main path: measured alloys in, a trained agent, its strict evaluation and ranked candidates out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from aimat_ray.config import DesignSettings
+from aimat_ray.errors import RunError
+from aimat_ray.rl.algorithm import build_algorithm
+from aimat_ray.rl.finish import finish_run
+from aimat_ray.rl.monitor import Monitor
+from aimat_ray.rl.policy import Policy
+from aimat_ray.rl.prepare import Say, Workbench, prepare
+from aimat_ray.rl.ray_session import ray_session
+from aimat_ray.rl.run_dir import RunDirectory
+from aimat_ray.rl.run_record import check_resumable, start_record
+from aimat_ray.rl.td3 import TD3, load_actor
+
+CHECKPOINTS_PER_RUN = 10
+
+
+def design(settings: DesignSettings, out: Path, say: Say, resume: bool = False) -> dict[str, Any]:
+    """Run one design from data to candidates.
+
+    Args:
+        settings: What to design and how.
+        out: Folder of the run.
+        say: Told what happens, one line at a time.
+        resume: Continue the run in `out` from its last checkpoint.
+
+    Returns:
+        The evaluation document (`evaluation.json`).
+
+    Raises:
+        BadInputError: Settings, data or folder can't be used, or the run to resume was made with other data.
+    """
+    run = RunDirectory(out)
+    with ray_session(settings.runners):
+        bench = prepare(settings, say)
+        if resume:
+            check_resumable(run, bench)
+        else:
+            start_record(run, bench)
+        algorithm = build_algorithm(bench)
+        try:
+            train = train_agent(algorithm, bench, run, say, resume)
+            return finish_run(bench, run, Policy(bench.task, algorithm.actor()), train, say)
+        finally:
+            algorithm.stop()
+
+
+def train_agent(algorithm: TD3, bench: Workbench, run: RunDirectory, say: Say, resume: bool) -> dict[str, Any]:
+    """Train until the budget is spent; every round is measured, and saved often enough to lose little."""
+    steps = bench.settings.steps
+    monitor = Monitor(run, bench, say)
+    if resume and (checkpoint := run.last_checkpoint()):
+        algorithm.restore_from_path(str(checkpoint.resolve()))
+        monitor.rewind(algorithm.env_steps)
+    interval = max(1, steps // CHECKPOINTS_PER_RUN)
+    began = time.monotonic()
+    first_step, next_save = algorithm.env_steps, algorithm.env_steps + interval
+    while algorithm.env_steps < steps:
+        monitor.record(algorithm, algorithm.train())
+        if algorithm.env_steps >= min(next_save, steps):
+            monitor.flush()
+            run.new_checkpoint(algorithm.env_steps, lambda path: algorithm.save_to_path(str(path.resolve())))
+            next_save = algorithm.env_steps + interval
+    seconds = time.monotonic() - began
+    monitor.close()
+    return {
+        "env_steps": algorithm.env_steps,
+        "updates": algorithm.n_updates,
+        "seconds": seconds,
+        "env_steps_per_s": (algorithm.env_steps - first_step) / max(seconds, 1e-9),
+    }
+
+
+def evaluate_again(settings: DesignSettings, out: Path, say: Say) -> dict[str, Any]:
+    """Evaluate the policy of a finished or interrupted run.
+
+    Raises:
+        RunError: There is no checkpoint, or the run was made with other inputs.
+    """
+    run = RunDirectory(out)
+    checkpoint = run.last_checkpoint()
+    if checkpoint is None:
+        raise RunError(f"{out} holds no checkpoint; train it first with aimat design --resume --out {out}")
+    with ray_session():
+        bench = prepare(settings, say)
+        check_resumable(run, bench)
+        before = run.read_json("evaluation.json") if (run / "evaluation.json").exists() else {}
+        policy = Policy(bench.task, load_actor(checkpoint))
+        return finish_run(bench, run, policy, before.get("train"), say)

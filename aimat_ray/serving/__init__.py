@@ -1,0 +1,1 @@
+"""The Serve deployment of the surrogate and, later, its HTTP face."""

@@ -1,0 +1,1 @@
+"""Surrogate models of alloy properties, with intervals and a domain of validity."""

@@ -1,0 +1,128 @@
+"""Ensemble deep random vector functional link network, in numpy.
+
+A stack of hidden layers with random, never trained weights; every layer sees the input again and has its own
+ridge-regression output; the prediction is the mean over the layers' outputs.
+
+Source: Shi, Katuwal, Suganthan, Tanveer: Random vector functional link neural network based ensemble deep
+learning, Pattern Recognition 117 (2021) 107978, sections 3.2 and 3.3. Chosen here: one random network serves all
+targets (its weights do not depend on a target), inputs are standardised, and the random weights are scaled by
+1/sqrt(inputs) so that the depth does not change the size of the activations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aimat_ray.surrogate.artifacts import ModelState
+from aimat_ray.surrogate.linalg import blockwise, standardise
+
+FloatArray = NDArray[np.float64]
+SingleArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EdRvflParams:
+    """Size and ridge penalty of the network."""
+
+    n_layers: int = 16
+    n_hidden: int = 128
+    ridge: float = 0.03
+    weight_scale: float = 1.0
+
+
+class EdRvfl:
+    """edRVFL regression for several targets with missing values."""
+
+    kind: ClassVar[str] = "edrvfl"
+
+    def __init__(self, **params: Any) -> None:
+        self.params = EdRvflParams(**params)
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def fit(
+        self,
+        features: FloatArray,
+        targets: FloatArray,
+        rng: np.random.Generator,
+        groups: NDArray[Any] | None = None,
+    ) -> Self:
+        """Draw the hidden layers anew and solve every layer's output; nothing of an earlier fit stays.
+
+        Args:
+            features: Inputs, [N, D].
+            targets: Values, [N, M]; NaN where unknown. A column needs at least two values.
+            rng: Source of the hidden weights.
+            groups: Not used.
+        """
+        scaled, centre, scale = standardise(features)
+        layers = self._draw(features.shape[1], rng)
+        mean, spread = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
+        spread = np.where(spread > 0, spread, 1.0)
+        outputs = [
+            np.stack(
+                [self._solve(block, (targets[:, m] - mean[m]) / spread[m]) for m in range(targets.shape[1])],
+                1,
+            )
+            for block in _layer_inputs(scaled, layers)
+        ]
+        self._arrays = {"centre": centre, "scale": scale, "mean": mean, "spread": spread}
+        for i, ((weight, bias), output) in enumerate(zip(layers, outputs, strict=True)):
+            self._arrays |= {f"w{i}": weight, f"b{i}": bias, f"o{i}": output.astype(np.float32)}
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Predict, [B, D] -> [B, M], in float32 on fixed blocks."""
+        return blockwise(self._predict_block, features)
+
+    def _predict_block(self, features: FloatArray) -> FloatArray:
+        a = self._arrays
+        scaled = ((features - a["centre"]) / a["scale"]).astype(np.float32)
+        layers = [(a[f"w{i}"], a[f"b{i}"]) for i in range(self.params.n_layers)]
+        total = np.zeros((len(features), len(a["mean"])), np.float32)
+        for i, block in enumerate(_layer_inputs(scaled, layers)):
+            total += block @ a[f"o{i}"]
+        result: FloatArray = a["mean"] + a["spread"] * (total / self.params.n_layers).astype(np.float64)
+        return result
+
+    def _draw(self, n_inputs: int, rng: np.random.Generator) -> list[tuple[SingleArray, SingleArray]]:
+        p, layers = self.params, []
+        for i in range(p.n_layers):
+            fan_in = n_inputs if i == 0 else n_inputs + p.n_hidden
+            bound = p.weight_scale * np.sqrt(3.0 / fan_in)
+            weight = rng.uniform(-bound, bound, (fan_in, p.n_hidden)).astype(np.float32)
+            layers.append((weight, rng.uniform(-1.0, 1.0, p.n_hidden).astype(np.float32)))
+        return layers
+
+    def _solve(self, block: NDArray[Any], target: FloatArray) -> FloatArray:
+        known = np.isfinite(target)
+        design = block[known].astype(np.float64)
+        gram = design.T @ design + self.params.ridge * known.sum() * np.eye(design.shape[1])
+        solution: FloatArray = np.linalg.solve(gram, design.T @ target[known])
+        return solution
+
+    def state(self) -> ModelState:
+        """Everything needed to predict."""
+        return ModelState(self.kind, meta=vars(self.params), arrays=self._arrays)
+
+    @classmethod
+    def from_state(cls, state: ModelState) -> Self:
+        """The model that `state` came from."""
+        model = cls(**state.meta)
+        model._arrays = dict(state.arrays)
+        return model
+
+
+def _layer_inputs(scaled: NDArray[Any], layers: list[tuple[SingleArray, SingleArray]]) -> list[NDArray[Any]]:
+    """What each layer's output sees: its hidden values beside the inputs, [N, H + D] per layer."""
+    blocks: list[NDArray[Any]] = []
+    current = scaled.astype(np.float32)
+    single = current
+    for weight, bias in layers:
+        hidden = np.maximum(current @ weight + bias, 0.0)
+        current = np.concatenate([hidden, single], axis=1)
+        blocks.append(current)
+    return blocks

@@ -1,0 +1,264 @@
+"""The models of a recipe fitted together: class probability, and mean and spread of every property.
+
+No intervals and no domain here; `bundle` adds both. The same class is fitted on every training fold and on all
+rows, so what is scored out of fold is exactly what is shipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aimat_ray.surrogate.artifacts import ModelState
+from aimat_ray.surrogate.families import make, restore
+from aimat_ray.surrogate.features import FeatureSpace
+from aimat_ray.surrogate.recipes import RECIPES, MemberSpec, Recipe
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+# A model needs this many rows; a property with fewer is not modelled.
+MIN_ROWS = 20
+LOG_FLOOR = 1e-3  # lowest value whose logarithm is taken, as a share of the median
+_TINY_WEIGHT = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Rows to fit on, with their inputs computed.
+
+    Attributes:
+        inputs: All inputs of the property rows, [N, F] (see `FeatureSpace`).
+        values: Property values, [N, P]; NaN where unknown.
+        feasible: 1, 0 or NaN, [N].
+        system: Number of the chemical system, [N].
+        class_inputs: All inputs of the class rows, [M, F].
+        labels: 1 or 0, [M].
+        class_system: Number of the chemical system, [M].
+    """
+
+    inputs: FloatArray
+    values: FloatArray
+    feasible: FloatArray
+    system: NDArray[np.int64]
+    class_inputs: FloatArray
+    labels: FloatArray
+    class_system: NDArray[np.int64]
+
+    def take(self, rows: BoolArray, class_rows: BoolArray) -> TrainingRows:
+        """The rows of both masks."""
+        return TrainingRows(
+            self.inputs[rows], self.values[rows], self.feasible[rows], self.system[rows],
+            self.class_inputs[class_rows], self.labels[class_rows], self.class_system[class_rows],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What an ensemble says about a batch.
+
+    Attributes:
+        p_feasible: Class probability before calibration, [B].
+        mean: Property values, [B, P]; NaN for a property that is not modelled.
+        spread: Standard deviation over the members, [B, P].
+        members: What each member says, name to [B, P] (NaN where it does not serve the property).
+    """
+
+    p_feasible: FloatArray
+    mean: FloatArray
+    spread: FloatArray
+    members: Mapping[str, FloatArray]
+
+
+class Ensemble:
+    """A fitted recipe.
+
+    Args:
+        recipe: Name of the recipe.
+        space: Computes and selects the inputs.
+        properties: Keys of the P properties.
+    """
+
+    def __init__(self, recipe: str, space: FeatureSpace, properties: tuple[str, ...]) -> None:
+        self.recipe_name, self.space, self.properties = recipe, space, properties
+        self._classifier: Any = None
+        self._constant_p = 1.0
+        self._models: dict[str, Any] = {}
+        self._served: dict[str, list[int]] = {}
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that this ensemble follows."""
+        return RECIPES[self.recipe_name]
+
+    def fit(self, rows: TrainingRows, seed: tuple[int, ...], fit_class: bool = True) -> Self:
+        """Fit the class model and every member that has rows enough.
+
+        Args:
+            rows: What to fit on.
+            seed: Numbers that name this fit; every model draws from a generator of its own.
+            fit_class: Whether to fit the class model too.
+        """
+        if fit_class:
+            self._fit_classifier(rows, np.random.default_rng((*seed, 0)))
+        self._models, self._served = {}, {}
+        for number, spec in enumerate(self.recipe.members, start=1):
+            chosen = _chosen_rows(spec, rows.feasible)
+            wanted = [
+                i
+                for i, key in enumerate(self.properties)
+                if spec.name in self.recipe.members_of(key) and _enough(rows.values[chosen, i])
+            ]
+            self._fit_member(spec, rows, chosen, wanted, np.random.default_rng((*seed, number)))
+        self._fit_leftovers(rows, seed)
+        return self
+
+    def _fit_classifier(self, rows: TrainingRows, rng: np.random.Generator) -> None:
+        labels, spec = rows.labels, self.recipe.classifier
+        self._constant_p = float(labels.mean()) if len(labels) else 1.0
+        self._classifier = None
+        if min(np.sum(labels == 1), np.sum(labels == 0)) < MIN_ROWS // 2:
+            return  # one class only: the share of it is all that can be said
+        features = self.space.view(rows.class_inputs, spec.view)
+        self._classifier = make(spec.family, **spec.params).fit(features, labels, rng, rows.class_system)
+
+    def _fit_leftovers(self, rows: TrainingRows, seed: tuple[int, ...]) -> None:
+        """Serve properties whose own members lack rows (no crystalline alloys, say) by the usual members."""
+        served = {i for targets in self._served.values() for i in targets}
+        missing = [i for i in range(len(self.properties)) if i not in served and _enough(rows.values[:, i])]
+        if not missing:
+            return
+        for number, spec in enumerate(self.recipe.members, start=1):
+            if spec.name in self.recipe.otherwise:
+                everything = np.ones(len(rows.values), dtype=bool)
+                self._fit_member(spec, rows, everything, missing, np.random.default_rng((*seed, 100 + number)), "+")
+
+    def _fit_member(
+        self,
+        spec: MemberSpec,
+        rows: TrainingRows,
+        chosen: BoolArray,
+        targets: list[int],
+        rng: np.random.Generator,
+        suffix: str = "",
+    ) -> None:
+        if not targets:
+            return
+        params = dict(spec.params)
+        if spec.family == "gp":
+            params["groups"] = self.space.groups(spec.view)
+        values = rows.values[chosen][:, targets]
+        if spec.log:
+            values = np.log(np.maximum(values, LOG_FLOOR * np.nanmedian(np.abs(values), axis=0)))
+        features = self.space.view(rows.inputs[chosen], spec.view)
+        self._models[spec.name + suffix] = make(spec.family, **params).fit(features, values, rng, rows.system[chosen])
+        self._served[spec.name + suffix] = targets
+
+    def predict(self, inputs: FloatArray, p_feasible: FloatArray | None = None) -> Answer:
+        """Predict from inputs [B, F].
+
+        Args:
+            inputs: All inputs of the batch.
+            p_feasible: Weights for members of one class, [B]; this ensemble's own probability if not given.
+        """
+        views = {view: self.space.view(inputs, view) for view in self._views()}
+        p = self.p_feasible(inputs)
+        gate = p if p_feasible is None else p_feasible
+        members: dict[str, FloatArray] = {}
+        weights: dict[str, FloatArray] = {}
+        for name, model in self._models.items():
+            spec = self._spec(name)
+            values = model.predict(views[spec.view])
+            full = np.full((len(inputs), len(self.properties)), np.nan)
+            full[:, self._served[name]] = np.exp(values) if spec.log else values
+            members[name], weights[name] = full, _gate_weight(spec, gate)
+        mean, spread = _combine(members, weights, (len(inputs), len(self.properties)))
+        return Answer(p, mean, spread, members)
+
+    def p_feasible(self, inputs: FloatArray) -> FloatArray:
+        """Class probability from inputs, [B, F] -> [B]."""
+        if self._classifier is None:
+            return np.full(len(inputs), self._constant_p)
+        p: FloatArray = self._classifier.predict(self.space.view(inputs, self.recipe.classifier.view))
+        return p
+
+    def _views(self) -> set[Any]:
+        return {self._spec(name).view for name in self._models}
+
+    def _spec(self, name: str) -> MemberSpec:
+        return next(spec for spec in self.recipe.members if spec.name == name.rstrip("+"))
+
+    def served_by(self, target: int) -> list[str]:
+        """Names of the members that predict a property."""
+        return [name for name, targets in self._served.items() if target in targets]
+
+    def state(self) -> ModelState:
+        """Everything needed to predict."""
+        children = {name: model.state() for name, model in self._models.items()}
+        if self._classifier is not None:
+            children["class"] = self._classifier.state()
+        meta = {
+            "recipe": self.recipe_name,
+            "descriptors": list(self.space.names),
+            "elements": list(self.space.elements),
+            "properties": list(self.properties),
+            "served": {name: [int(i) for i in targets] for name, targets in self._served.items()},
+            "constant_p": self._constant_p,
+        }
+        return ModelState("ensemble", meta=meta, children=children)
+
+    @classmethod
+    def from_state(cls, state: ModelState) -> Self:
+        """The ensemble that `state` came from."""
+        meta = state.meta
+        space = FeatureSpace(meta["elements"], meta["descriptors"])
+        ensemble = cls(meta["recipe"], space, tuple(meta["properties"]))
+        ensemble._constant_p = float(meta["constant_p"])
+        order = [spec.name for spec in ensemble.recipe.members]
+        ensemble._served = {
+            name: list(meta["served"][name])
+            for name in sorted(meta["served"], key=lambda n: (n.endswith("+"), order.index(n.rstrip("+"))))
+        }
+        ensemble._models = {name: restore(state.children[name]) for name in ensemble._served}
+        if "class" in state.children:
+            ensemble._classifier = restore(state.children["class"])
+        return ensemble
+
+
+def _chosen_rows(spec: MemberSpec, feasible: FloatArray) -> BoolArray:
+    if spec.rows == "all":
+        return np.ones(len(feasible), dtype=bool)
+    return np.asarray(feasible == (1.0 if spec.rows == "feasible" else 0.0))
+
+
+def _enough(values: FloatArray) -> bool:
+    return bool(np.isfinite(values).sum() >= MIN_ROWS)
+
+
+def _gate_weight(spec: MemberSpec, p_feasible: FloatArray) -> FloatArray:
+    if spec.rows == "all":
+        return np.ones_like(p_feasible)
+    p = p_feasible if spec.rows == "feasible" else 1.0 - p_feasible
+    return np.maximum(p, _TINY_WEIGHT)
+
+
+def _combine(
+    members: Mapping[str, FloatArray], weights: Mapping[str, FloatArray], shape: tuple[int, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Weighted mean over the members that serve a property, and the members' spread around it, [B, P] each."""
+    total, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for name, values in members.items():
+        serves = np.isfinite(values)
+        weight = np.where(serves, weights[name][:, None], 0.0)
+        value = np.where(serves, values, 0.0)
+        total += weight
+        first += weight * value
+        second += weight * value**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(total > 0, first / total, np.nan)
+        spread = np.sqrt(np.maximum(second / total - mean**2, 0.0))
+    return mean, spread

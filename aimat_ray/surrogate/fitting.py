@@ -1,0 +1,224 @@
+"""Fit a bundle: out-of-fold predictions first (scores, calibration), then the models on all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aimat_ray.data.sources import AlloyData
+from aimat_ray.data.splits import FoldMap, fold_map
+from aimat_ray.errors import ConfigError, DataError
+from aimat_ray.problem import DesignProblem
+from aimat_ray.surrogate.bundle import BundleParts
+from aimat_ray.surrogate.calibration import ClassCalibrator, IntervalCalibrator
+from aimat_ray.surrogate.domain import DistanceIndex, Domain
+from aimat_ray.surrogate.ensemble import Ensemble, TrainingRows
+from aimat_ray.surrogate.features import FeatureSpace
+from aimat_ray.surrogate.manifest import BundleManifest, ClassRecord, ClassScoreRecord, Score, TargetRecord
+from aimat_ray.surrogate.out_of_fold import OutOfFold, Progress, class_rows, out_of_fold, training_rows
+from aimat_ray.surrogate.recipes import RECIPES
+from aimat_ray.surrogate.validation import coverage, score_class, score_regression
+
+FloatArray = NDArray[np.float64]
+N_FOLDS = 5
+_LIBRARIES = ("catboost", "numpy", "scikit-learn", "imbalanced-learn")
+
+
+def fit_parts(
+    data: AlloyData,
+    problem: DesignProblem,
+    name: str,
+    seed: int,
+    progress: Progress | None,
+    descriptors: Sequence[str] | None,
+) -> tuple[BundleParts, BundleManifest]:
+    """See `bundle.fit_bundle`."""
+    if name not in RECIPES:
+        raise ConfigError(f"unknown surrogate {name!r}; expected one of: {', '.join(RECIPES)}")
+    space = FeatureSpace(problem.elements, descriptors)
+    rows = training_rows(data, problem, space)
+    folds = fitting_folds(data, problem, seed)
+    oof = out_of_fold(name, space, problem.property_keys, rows, folds, seed, progress)
+    if progress:
+        progress(f"{name}: all rows", N_FOLDS / (N_FOLDS + 1))
+    ensemble = Ensemble(name, space, problem.property_keys).fit(rows, (seed, 0))
+    scale = bias_scale(ensemble, rows.values, oof.mean, np.ones(len(rows.values), dtype=bool))
+    scored = cross_scaled(ensemble, rows.values, oof, folds)
+    plausible = np.array([spec.plausible for spec in problem.properties], dtype=np.float64)
+    parts = BundleParts(
+        ensemble=ensemble,
+        scale=scale,
+        fallback=_fallback(rows.values, plausible),
+        class_calibrator=_class_calibrator(name, rows, oof),
+        intervals=IntervalCalibrator().fit(rows.values, scored, oof.spread * scale, oof.by_property, plausible),
+        index=DistanceIndex().fit(space.view(rows.inputs, "descriptors"), rows.values),
+        domain=Domain().fit(data.regression.at_frac, rows.values, rows.system),
+        at_frac=np.array(data.regression.at_frac),
+    )
+    manifest = _manifest(data, problem, name, seed, space, parts, rows, oof, scored, folds)
+    return parts, manifest
+
+
+def fitting_folds(data: AlloyData, problem: DesignProblem, seed: int, kind: Any = "system") -> FoldMap:
+    """Folds over the property rows and the class rows; fewer than five where there are few systems.
+
+    Raises:
+        DataError: Fewer than two chemical systems.
+    """
+    classes = class_rows(data)
+    for n_folds in range(N_FOLDS, 1, -1):
+        try:
+            return fold_map(data.regression, classes, problem, kind, n_folds, seed)
+        except DataError:
+            continue
+    raise DataError(
+        f"data {data.name!r}: a surrogate needs alloys of at least two chemical systems, to test on one "
+        "what was learnt on the other; add measured alloys"
+    )
+
+
+def bias_scale(ensemble: Ensemble, values: FloatArray, mean: FloatArray, rows: NDArray[np.bool_]) -> FloatArray:
+    """Factor that undoes the bias of models of logarithms, [P]; 1 for the others.
+
+    The mean of exp(prediction of the logarithm) lies below the mean of the values; the ratio of the two on
+    out-of-fold predictions corrects it (ratio form of Duan's smearing estimate, JASA 78 (1983) 605).
+
+    Args:
+        ensemble: Tells which properties are served by models of logarithms.
+        values: Measured values, [N, P].
+        mean: Out-of-fold predictions, [N, P].
+        rows: Rows to use, [N].
+    """
+    scale = np.ones(values.shape[1])
+    logs = {spec.name for spec in ensemble.recipe.members if spec.log}
+    for p in range(values.shape[1]):
+        known = rows & np.isfinite(values[:, p]) & np.isfinite(mean[:, p])
+        if any(name.rstrip("+") in logs for name in ensemble.served_by(p)) and known.any():
+            scale[p] = values[known, p].sum() / max(mean[known, p].sum(), 1e-9)
+    return scale
+
+
+def cross_scaled(ensemble: Ensemble, values: FloatArray, oof: OutOfFold, folds: FoldMap) -> FloatArray:
+    """Out-of-fold predictions, each fold corrected by the factor of the other folds, [N, P]."""
+    scaled = np.array(oof.mean)
+    for k in range(folds.n_folds):
+        test = folds.regression == k
+        scaled[test] *= bias_scale(ensemble, values, oof.mean, ~test)
+    return scaled
+
+
+def cross_coverage(
+    values: FloatArray, scored: FloatArray, oof: OutOfFold, scale: FloatArray, folds: FoldMap, plausible: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Intervals of each fold calibrated on the other folds: lower and upper ends, [N, P] each."""
+    lower, upper = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
+    for k in range(folds.n_folds):
+        test = folds.regression == k
+        spread = oof.spread * scale
+        calibrator = IntervalCalibrator().fit(
+            values[~test], scored[~test], spread[~test], oof.by_property[~test], plausible
+        )
+        lower[test], upper[test] = calibrator.intervals(scored[test], spread[test], oof.by_property[test])
+    return lower, upper
+
+
+def _fallback(values: FloatArray, plausible: FloatArray) -> FloatArray:
+    """Median measured value, or the middle of the plausible range where nothing is measured, [P]."""
+    middle = plausible.mean(axis=1)
+    return np.array(
+        [np.median(v[np.isfinite(v)]) if np.isfinite(v).any() else middle[p] for p, v in enumerate(values.T)]
+    )
+
+
+def _class_calibrator(name: str, rows: TrainingRows, oof: OutOfFold) -> ClassCalibrator:
+    if not RECIPES[name].calibrate_class or len(np.unique(rows.labels)) < 2:
+        return ClassCalibrator()
+    return ClassCalibrator().fit(oof.class_p, rows.labels)
+
+
+def _manifest(
+    data: AlloyData,
+    problem: DesignProblem,
+    name: str,
+    seed: int,
+    space: FeatureSpace,
+    parts: BundleParts,
+    rows: TrainingRows,
+    oof: OutOfFold,
+    scored: FloatArray,
+    folds: FoldMap,
+) -> BundleManifest:
+    recipe = RECIPES[name]
+    plausible = np.array([spec.plausible for spec in problem.properties], dtype=np.float64)
+    lower, upper = cross_coverage(rows.values, scored, oof, parts.scale, folds, plausible)
+    targets = {
+        key: _target_record(p, parts, rows, oof, scored, lower, upper) for p, key in enumerate(problem.property_keys)
+    }
+    return BundleManifest(
+        name=name,
+        problem=problem.name,
+        data_name=data.name,
+        data_checksum=data.checksum,
+        synthetic=data.synthetic,
+        seed=seed,
+        families=recipe.families,
+        recipe=asdict(recipe),
+        chosen_by=recipe.chosen_by,
+        elements=problem.elements,
+        properties=problem.property_keys,
+        descriptors=space.names,
+        targets=targets,
+        classifier=_class_record(name, rows, oof, parts.class_calibrator, problem),
+        libraries={library: metadata.version(library) for library in _LIBRARIES},
+    )
+
+
+def _score(y: FloatArray, f: FloatArray, system: NDArray[np.int64]) -> Score | None:
+    score = score_regression(y, f, system)
+    return None if score is None else Score(split="system", **score.to_dict())
+
+
+def _target_record(
+    p: int,
+    parts: BundleParts,
+    rows: TrainingRows,
+    oof: OutOfFold,
+    scored: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> TargetRecord:
+    y, members = rows.values[:, p], parts.ensemble.served_by(p)
+    scores = {name: _score(y, oof.members[name][:, p], rows.system) for name in members if name in oof.members}
+    feasible = rows.feasible == 1.0
+    share = coverage(y, lower[:, p], upper[:, p])
+    return TargetRecord(
+        members=tuple(members),
+        n_rows=int(np.isfinite(y).sum()),
+        score=_score(y, scored[:, p], rows.system),
+        feasible_score=_score(y[feasible], scored[feasible, p], rows.system[feasible]),
+        alternatives={name: score for name, score in scores.items() if score is not None},
+        coverage_90=share if np.isfinite(share) else None,
+    )
+
+
+def _class_record(
+    name: str, rows: TrainingRows, oof: OutOfFold, calibrator: ClassCalibrator, problem: DesignProblem
+) -> ClassRecord:
+    n_elements = (rows.class_inputs[:, : len(problem.elements)] > 0).sum(axis=1)
+    parts = {"all": n_elements > 0, "4 or more elements": n_elements >= 4, "up to 3 elements": n_elements <= 3}
+    scores = []
+    for label, chosen in parts.items():
+        score = score_class(
+            rows.labels[chosen], calibrator.apply(oof.class_p[chosen]), rows.class_system[chosen],
+            problem.feasibility.threshold,
+        )  # fmt: skip
+        if score is not None:
+            scores.append(ClassScoreRecord(split="system", rows=label, **score.to_dict()))
+    return ClassRecord(
+        family=RECIPES[name].classifier.family, slope=calibrator.slope, shift=calibrator.shift, scores=tuple(scores)
+    )

@@ -1,0 +1,91 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aimat_ray.data.alloy_table import AlloyTable
+from aimat_ray.data.composition import parse_formulas
+from aimat_ray.data.sources import DATA_DIR_VARIABLE, AlloyData, load_data
+from aimat_ray.problem import DesignProblem, load_problem
+
+TableMaker = Callable[..., AlloyTable]
+
+
+@pytest.fixture(scope="session")
+def problem() -> DesignProblem:
+    """The built-in design problem."""
+    return load_problem()
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    """Folder of the measured tables; the test is skipped without AIMAT_DATA_DIR."""
+    folder = os.environ.get(DATA_DIR_VARIABLE)
+    if not folder:
+        pytest.skip(f"{DATA_DIR_VARIABLE} is not set")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def real_data(real_data_dir: Path, problem: DesignProblem) -> AlloyData:
+    """The measured tables, cleaned."""
+    return load_data(real_data_dir, problem)
+
+
+@pytest.fixture(scope="session")
+def raw_real_data(real_data_dir: Path, problem: DesignProblem) -> AlloyData:
+    """The measured tables as they are."""
+    return load_data(real_data_dir, problem, clean=False)
+
+
+@pytest.fixture(scope="session")
+def make_table(problem: DesignProblem) -> TableMaker:
+    """Builds an AlloyTable from formulas, and values per property key (None where not measured)."""
+
+    def make(
+        formulas: Sequence[str],
+        values: Mapping[str, Sequence[float | None]] | None = None,
+        feasible: Sequence[float] | None = None,
+        label: Sequence[str] | None = None,
+        **columns: Any,
+    ) -> AlloyTable:
+        n = len(formulas)
+        measured = np.full((n, len(problem.properties)), np.nan)
+        for key, column in (values or {}).items():
+            measured[:, problem.property_keys.index(key)] = [np.nan if v is None else v for v in column]
+        return AlloyTable(
+            at_frac=parse_formulas(formulas, problem.elements),
+            values=measured,
+            feasible=np.array(feasible if feasible is not None else [1.0] * n),
+            label=tuple(label or [problem.feasibility.positive] * n),
+            formula=tuple(formulas),
+            source_row=np.arange(2, n + 2),
+            **columns,
+        )
+
+    return make
+
+
+@pytest.fixture
+def alloy_rows(problem: DesignProblem) -> Callable[..., list[dict[str, Any]]]:
+    """Builds rows of a table with one column per element (at%), for writing to CSV."""
+
+    def build(formulas: Sequence[str], **columns: Sequence[Any]) -> list[dict[str, Any]]:
+        at_pct = 100 * parse_formulas(formulas, problem.elements)
+        rows = []
+        for i, formula in enumerate(formulas):
+            row: dict[str, Any] = {"source_row": i + 2, "formula_raw": formula}
+            row |= dict(zip(problem.elements, np.round(at_pct[i], 6).tolist(), strict=True))
+            row |= dict.fromkeys(problem.property_keys, "")
+            row |= {key: column[i] for key, column in columns.items()}
+            rows.append(row)
+        return rows
+
+    return build
