@@ -42,6 +42,7 @@ class EnvSettings(Settings):
     max_step_at_pct: Positive = 5.0  # largest change of one element in one step
     max_steps: Count = 128  # step limit of an evaluation episode
     train_max_steps: Count = 40  # step limit of a training episode
+    train_aim: Annotated[float, Field(ge=1.0, le=2.0)] = 1.1  # training goals are harder than evaluated ones by this
     reward: RewardSettings = RewardSettings()
 
 
@@ -71,7 +72,9 @@ class AgentSettings(Settings):
     offline_mode: Literal["none", "reward_replacement", "fixed", "annealed"] = "reward_replacement"
     offline_share: Share = 0.05
     offline_share_end: Share = 0.05
-    bc_weight: Annotated[float, Field(ge=0)] = 0.0
+    labels: Literal["none", "archive"] = "archive"  # where the behaviour-cloning term gets its moves from
+    label_ranking: Literal["nearest", "robust"] = "robust"
+    bc_weight: Annotated[float, Field(ge=0)] = 1.0
     n_envs_per_runner: Count = 64
     rollout_fragment_length: Count = 4
 
@@ -82,6 +85,12 @@ class PoolSettings(Settings):
     mode: Literal["all", "measured_only", "off"] = "all"
 
 
+class ArchiveSettings(Settings):
+    """The search that fills the archive of goal alloys (search/archive-design.md)."""
+
+    budget_per_base: Count = 20_000  # surrogate predictions
+
+
 class EvaluationSettings(Settings):
     """Strict evaluation: deterministic policy, fresh starts, no restarts."""
 
@@ -89,6 +98,7 @@ class EvaluationSettings(Settings):
     seeds: Count = 3
     lookahead: Count = 16
     ceiling_episodes: Count = 32
+    settle_steps: Annotated[int, Field(ge=0)] = 16  # steps beyond the first goal composition, to a safer one
 
 
 class DesignSettings(Settings):
@@ -107,6 +117,7 @@ class DesignSettings(Settings):
     env: EnvSettings = EnvSettings()
     agent: AgentSettings = AgentSettings()
     pool: PoolSettings = PoolSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
 
@@ -124,7 +135,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any]) -> DesignSetting
     if path is not None:
         try:
             tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"settings file {path}: {error}") from error
         if not isinstance(tree, dict):
             raise ConfigError(f"settings file {path}: expected a mapping of keys, got {type(tree).__name__}")

@@ -160,9 +160,7 @@ class DesignProblem(_Frozen):
         try:
             return self.quantity_keys.index(key)
         except ValueError:
-            raise ProblemError(
-                f"unknown property {key!r}; expected one of: {', '.join(self.quantity_keys)}"
-            ) from None
+            raise ProblemError(f"unknown property {key!r}; expected one of: {', '.join(self.quantity_keys)}") from None
 
     def check_base(self, base: str) -> str:
         """Return `base` if the problem designs alloys of it.
@@ -187,8 +185,7 @@ class DesignProblem(_Frozen):
             Quantities, [..., Q].
         """
         columns = [
-            values[..., self.property_keys.index(d.numerator)]
-            / values[..., self.property_keys.index(d.denominator)]
+            values[..., self.property_keys.index(d.numerator)] / values[..., self.property_keys.index(d.denominator)]
             for d in self.derived
         ]
         return np.concatenate([values, np.stack(columns, axis=-1)], axis=-1) if columns else values

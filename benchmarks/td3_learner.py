@@ -1,8 +1,9 @@
 """Gradient steps per second of our RLlib learner against plain PyTorch TD3 with the same networks and data.
 
-Both sides run in this process, one thread, interleaved in short rounds, so that the machine's load hits both alike. The ratio is
-taken between thread CPU times (median over rounds); wall-clock rates are given in the detail. Two plain loops: `cleanrl` as
-that project writes it, and `tuned` with fused Adam and one foreach call for the targets: the strictest yardstick.
+Both sides run in this process, one thread, interleaved in short rounds, so that the machine's load hits both alike. The
+ratio is taken between thread CPU times (median over rounds); wall-clock rates are given in the detail. Two plain loops:
+`cleanrl` as that project writes it, and `tuned` with fused Adam and one foreach call for the targets, the strictest
+yardstick.
 
     python benchmarks/td3_learner.py [--rounds 9] [--updates 64]
 """
@@ -25,7 +26,7 @@ from torch.nn.functional import mse_loss
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from aimat_ray.experience.buffer import FlatReplayBuffer, transition_schema
-from aimat_ray.rl.ray_session import quiet_ray
+from aimat_ray.registry.runtime import quiet_ray
 from aimat_ray.rl.td3_config import TD3Config
 from aimat_ray.rl.td3_module import Actor, Critic
 
@@ -49,6 +50,7 @@ class PlainTD3:
         self.tuned, self.n = tuned, 0
 
     def update(self, batch: dict[str, torch.Tensor]) -> None:
+        """One gradient step on a batch."""
         self.n += 1
         obs, action, next_obs = batch["obs"], batch["actions"], batch["next_obs"]
         with torch.no_grad():

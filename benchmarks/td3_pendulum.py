@@ -1,7 +1,7 @@
-"""TD3 on Pendulum-v1: the mean return of deterministic episodes must reach -200 within 10,000 env steps, in 3 of 3 seeds.
+"""TD3 on Pendulum-v1: mean return of deterministic episodes of -200 within 10,000 env steps, in 3 of 3 seeds.
 
-Every 500 steps the actor plays 20 fresh episodes without noise; when their mean is above -200, 20 further fresh episodes must
-confirm it (so that the best of many noisy looks does not count as success).
+Every 500 steps the actor plays 20 fresh episodes without noise; when their mean is above -200, 20 further fresh
+episodes must confirm it (so that the best of many noisy looks does not count as success).
 
     python benchmarks/td3_pendulum.py [--seeds 3] [--ddpg]
 """
@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from aimat_ray.rl.ray_session import ray_session
+from aimat_ray.registry.runtime import ray_running
 from aimat_ray.rl.td3_config import TD3Config, ddpg
 from aimat_ray.rl.td3_module import Actor
 
@@ -80,7 +80,7 @@ def main() -> list[dict[str, Any]]:
     parser.add_argument("--ddpg", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    with ray_session():
+    with ray_running(num_cpus=1):
         runs = [train_one(seed, options.ddpg) for seed in range(options.seeds)]
     reached = sum(run["reached"] for run in runs)
     return [

@@ -78,7 +78,7 @@ def number(value: Any) -> float:
 
 
 def shell(sources: Sources, symbol: str, letter: str) -> float:
-    """Valence electrons in one subshell: outermost s and p, the open or half-core d of groups 3-12, 4f of lanthanides."""
+    """Valence electrons in one subshell: outermost s and p, the d of groups 3-12, the 4f of lanthanides."""
     element = sources.element(symbol)
     orbitals = {(n, kind): count for n, kind, count in element.full_electronic_structure}
     outer = max(n for n, _ in orbitals)
@@ -151,12 +151,12 @@ COLUMNS: tuple[Column, ...] = (
     simple("period", "1", PYMATGEN, "row"),
     simple("group", "1", PYMATGEN, "group", note="lanthanides count as group 3"),
     simple("mendeleev_number", "1", PYMATGEN, "mendeleev_no", note="Pettifor's chemical scale order"),
-    simple("packing_radius", "pm", MAGPIE, "MiracleRadius", note="radii assessed for dense packing in metallic glasses"),
+    simple("packing_radius", "pm", MAGPIE, "MiracleRadius", note="packing radii in metallic glasses"),
     simple("atomic_radius", "pm", PYMATGEN, "atomic_radius", PM, "empirical radii after Slater"),
     simple("metallic_radius", "pm", PYMATGEN, "metallic_radius", PM, "empty for metalloids, Sn and Pb"),
     simple("covalent_radius", "pm", MENDELEEV, "covalent_radius_cordero", note="Cordero et al. 2008"),
     simple("en_pauling", "1", PYMATGEN, "X", note="Tb and Yb are estimates of the source"),
-    simple("en_allen", "eV", MENDELEEV, "en_allen", note="empty for lanthanides; Magpie's values there are not Allen's"),
+    simple("en_allen", "eV", MENDELEEV, "en_allen", note="empty for lanthanides; Magpie's are not Allen's"),
     simple("en_miedema", "V", MENDELEEV, "en_miedema", note="Miedema's phi*"),
     simple("electron_density_miedema", "d.u.", MENDELEEV, "miedema_electron_density", note="Miedema's n_ws"),
     simple("molar_volume_miedema", "cm3/mol", MENDELEEV, "miedema_molar_volume"),
@@ -175,9 +175,9 @@ COLUMNS: tuple[Column, ...] = (
     ("vec_with_f", "1", PYMATGEN, "Z", "as vec, lanthanides Z - 54", vec_with_f),
     simple("melting_point", "K", PYMATGEN, "melting_point"),
     simple("boiling_point", "K", PYMATGEN, "boiling_point"),
-    simple("heat_of_fusion", "kJ/mol", MAGPIE, "HeatFusion", note="complete and per mole of atoms, unlike mendeleev's"),
+    simple("heat_of_fusion", "kJ/mol", MAGPIE, "HeatFusion", note="per mole of atoms, unlike mendeleev's"),
     simple("heat_of_vaporization", "kJ/mol", MAGPIE, "HeatVaporization", note="P and S per mole of molecules"),
-    simple("heat_of_atomization", "kJ/mol", MENDELEEV, "heat_of_formation", note="formation enthalpy of the gaseous atom"),
+    simple("heat_of_atomization", "kJ/mol", MENDELEEV, "heat_of_formation", note="enthalpy of the gaseous atom"),
     ("cohesive_energy", "eV", "matminer cohesive_energies.json", "", "per atom",
      lambda s, e: number(s.cohesive.get(e))),
     simple("heat_capacity", "J/(mol K)", MENDELEEV, "molar_heat_capacity", note="298 K"),
@@ -239,9 +239,7 @@ def pair_csv(sources: Sources, elements: list[str]) -> str:
 def sources_yaml() -> str:
     """Where each column comes from."""
     columns = {
-        name: {"unit": unit, "source": package}
-        | ({"field": field} if field else {})
-        | ({"note": note} if note else {})
+        name: {"unit": unit, "source": package} | ({"field": field} if field else {}) | ({"note": note} if note else {})
         for name, unit, package, field, note, _ in COLUMNS
     }
     document = {
@@ -264,17 +262,13 @@ def check(elements_text: str, pairs_text: str) -> None:
     alloy = {"Zr": 0.6, "Cu": 0.2, "Al": 0.1, "Ni": 0.1}
     enthalpy = sum(4 * alloy[a] * alloy[b] * pairs[frozenset((a, b))] for a in alloy for b in alloy if a < b)
     if not math.isclose(enthalpy, -34.0, abs_tol=1e-9):
-        raise SystemExit(
-            f"Zr60Cu20Al10Ni10 mixes at {enthalpy} kJ/mol, expected -34.0: check the sign of the source"
-        )
+        raise SystemExit(f"Zr60Cu20Al10Ni10 mixes at {enthalpy} kJ/mol, expected -34.0: check the sign of the source")
     if len(elements_text.splitlines()) != 53:
         raise SystemExit("expected 52 elements")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only compare with the packaged files")
     arguments = parser.parse_args()
     sources = Sources()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 class TinyVectorEnv(VectorEnv):
     """Positions move by 0.2 x action towards 0; episodes of 10 steps, terminated when close."""
 
-    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: ClassVar = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(self, num_envs: int, size: int = 3) -> None:
         self.num_envs = num_envs

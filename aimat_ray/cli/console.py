@@ -12,10 +12,12 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from aimat_ray.errors import AimatError
 
 console = Console(stderr=True, highlight=False)
+INTERRUPTED = 130  # exit code of a program that was ended by Ctrl-C
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,8 +49,11 @@ def friendly_errors(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except AimatError as error:
-            console.print(f"[bold red]error:[/] {error.message}", soft_wrap=True)
+            console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
             raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            console.print("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
 
     return wrapper
 

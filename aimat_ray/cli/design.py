@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from aimat_ray.cli.console import console, emit_json, friendly_errors
+from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors
 from aimat_ray.config import DesignSettings, load_settings
 from aimat_ray.errors import ConfigError, RunError
 
@@ -52,15 +52,28 @@ def design(
         "env.reward.kind": reward,
     }
     overrides = {key: value for key, value in options.items() if value is not None}
+    if resume and out is None:
+        raise ConfigError("--resume needs --out FOLDER: the run to continue")
     settings = resolve_settings(config, overrides | _assignments(set_ or []), out if resume else None)
     folder = out or Path("runs") / f"{settings.base.lower()}-{settings.seed}"
     from aimat_ray.rl.train import design as run_design
 
-    document = run_design(settings, folder, say, resume=resume)
+    try:
+        document = run_design(settings, folder, say, resume=resume)
+    except KeyboardInterrupt:
+        _say_how_to_continue(folder)
+        raise typer.Exit(INTERRUPTED) from None
     if json_:
         emit_json(document)
     else:
         show_result(document, folder)
+
+
+def _say_how_to_continue(folder: Path) -> None:
+    if (folder / "settings.yaml").is_file():
+        say(f"interrupted; continue with: aimat design --resume --out {folder}")
+    else:
+        say("interrupted before the training began; run the same command again")
 
 
 def say(line: str) -> None:
@@ -86,7 +99,10 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--set {text!r}: expected KEY=VALUE, for example agent.gamma=0.95")
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text!r}: the value can't be read: {error}") from error
     return values
 
 
@@ -97,8 +113,8 @@ def show_result(document: dict[str, Any], folder: Path) -> None:
     evaluation = document["evaluation"]
     rate = evaluation["sr_goal"]
     console.print(
-        f"\nstrict goal rate {rate['mean']:.2f} [{rate['lower']:.2f}, {rate['upper']:.2f}] over {rate['episodes']} episodes; "
-        f"random {evaluation['controls']['random']['mean']:.2f}"
+        f"\nstrict goal rate {rate['mean']:.2f} [{rate['lower']:.2f}, {rate['upper']:.2f}] over {rate['episodes']} "
+        f"episodes; random {evaluation['controls']['random']['mean']:.2f}"
     )
     share = evaluation["confirmed_share"]
     if share is not None:

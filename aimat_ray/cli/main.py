@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aimat_ray import __version__
-from aimat_ray.cli import data, design, evaluate, pool, predict, report, surrogate
+from aimat_ray.cli import bench, data, design, evaluate, pool, predict, report, serve, surrogate
 from aimat_ray.cli.console import set_up_logging
 
 app = typer.Typer(
@@ -20,10 +20,12 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Fetch, import and look at tables of measured alloys.")
 app.add_typer(surrogate.app, name="surrogate", help="Train, compare and inspect surrogate models.")
 app.add_typer(pool.app, name="pool", help="The trusted experience pool.")
-app.command("predict")(predict.predict)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("design")(design.design)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
+app.command("bench")(bench.bench)
 
 
 def _version(show: bool) -> None:

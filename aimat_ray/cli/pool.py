@@ -33,10 +33,21 @@ def build(
     from aimat_ray.rl.pool_summary import summarise_pool
 
     document = summarise_pool(data, bundle, clean, out, lambda line: console.print(line, markup=False))
+    if document["picture"]:
+        _draw(out, Path(document["picture"]))
     if json_:
         emit_json(document)
     else:
         _show(document)
+
+
+def _draw(folder: Path, picture: Path) -> None:
+    import pandas as pd
+
+    from aimat_ray.report.figures import pool_figure
+    from aimat_ray.rl.pool_summary import REWARDS
+
+    pool_figure(pd.read_parquet(folder / REWARDS)["reward"].to_numpy(), picture)
 
 
 def _show(document: dict[str, Any]) -> None:
@@ -46,6 +57,9 @@ def _show(document: dict[str, Any]) -> None:
     )
     for key, share in document["share_measured"].items():
         console.print(f"  {key:>20} measured at both ends: {share:.1%}")
+    if not document["picture"]:
+        console.print("no base of these data has a window and a goal, so nothing can be rewarded")
+        return
     reward = document["reward"]
     console.print(
         f"published reward: mean {reward['mean']:.3f}, p5 {reward['p5']:.3f}, p95 {reward['p95']:.3f}; "

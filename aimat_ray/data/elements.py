@@ -94,9 +94,7 @@ def load_pair_enthalpies(elements: Sequence[str] | None = None) -> FloatArray:
 def _positions(symbols: tuple[str, ...], elements: Sequence[str]) -> list[int]:
     unknown = [e for e in elements if e not in symbols]
     if unknown:
-        raise CompositionError(
-            f"no element data for {', '.join(unknown)}; the table holds: {' '.join(symbols)}"
-        )
+        raise CompositionError(f"no element data for {', '.join(unknown)}; the table holds: {' '.join(symbols)}")
     return [symbols.index(e) for e in elements]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import yaml
@@ -14,21 +14,11 @@ from numpy.typing import NDArray
 
 from aimat_ray.data.alloy_table import AlloyTable
 from aimat_ray.data.composition import format_formula
-
-if TYPE_CHECKING:
-    from aimat_ray.data.synthetic import OracleWorld
+from aimat_ray.data.synthetic import PROPERTY_KEYS, OracleWorld
+from aimat_ray.errors import ProblemError
 
 FloatArray = NDArray[np.float64]
 
-PROPERTY_KEYS = (
-    "tg_k",
-    "tx_k",
-    "tl_k",
-    "dmax_mm",
-    "yield_strength_mpa",
-    "youngs_modulus_gpa",
-    "elongation_pct",
-)
 THERMAL = ("tg_k", "tx_k", "tl_k", "dmax_mm")
 # Noise of one measurement, and offset of one laboratory (a series of alloys shares it): absolute for temperatures,
 # relative (in ln) for the others. tx_k: noise of the window tx - tg.
@@ -37,24 +27,25 @@ NOISE = {
     "tx_k": 6.0,
     "tl_k": 14.0,
     "dmax_mm": 0.30,
-    "yield_strength_mpa": 0.045,
-    "youngs_modulus_gpa": 0.03,
-    "elongation_pct": 0.55,
+    "yield_strength_mpa": 0.06,
+    "youngs_modulus_gpa": 0.05,
+    "elongation_pct": 0.35,
 }
 LAB = {
     "tg_k": 6.0,
     "tx_k": 4.0,
     "tl_k": 14.0,
     "dmax_mm": 0.25,
-    "yield_strength_mpa": 0.04,
-    "youngs_modulus_gpa": 0.03,
-    "elongation_pct": 0.45,
+    "yield_strength_mpa": 0.07,
+    "youngs_modulus_gpa": 0.05,
+    "elongation_pct": 0.25,
 }
 RELATIVE = ("dmax_mm", "yield_strength_mpa", "youngs_modulus_gpa", "elongation_pct")
 BRITTLE_SHARE = 0.07  # of measured elongations that are reported as zero
 DUPLICATES = 24  # regression rows that repeat a composition of another laboratory
 LEAST_DMAX, LARGEST_DMAX = 0.5, 40.0  # mm; rods thinner than the first are rarely reported
 LARGEST_STRAIN = 75.0  # %
+RIBBON_NOISE = 0.4  # of a ribbon's verdict, in ln mm
 RIBBON_MM = 0.05  # melt spinning vitrifies alloys with a critical thickness above this
 # Ribbons that would cast into rods this thick get cast, and are no longer "ribbon only".
 RIBBON_TOP_MM = 0.7
@@ -96,6 +87,11 @@ class _Sampler:
         self.position = world.problem.element_index
         self.keys = world.problem.property_keys
         self.spec = oracle_tables()
+        missing = [base for base in self.spec["families"] if base not in self.position]
+        if missing:
+            raise ProblemError(
+                f"problem {world.problem.name!r} has no element {missing[0]}, which the synthetic tables need"
+            )
         # Offsets of laboratories in units of LAB, one row each; more than enough of them.
         self.offsets = rng.standard_normal((20_000, len(self.keys)))
         self.next_lab = 0
@@ -184,9 +180,10 @@ class _Sampler:
         missing = n
         for _ in range(12):
             rows = self._proposed(base, 48 if n < 30 else 256, tied)
-            latent = np.log(self._truth(rows.at_frac)[:, self.keys.index("dmax_mm")])
+            latent = self._log_dmax(rows.at_frac)
+            seen = latent + LAB["dmax_mm"] * self.offsets[rows.lab, self.keys.index("dmax_mm")]
             worth = self.rng.random(self.next_lab)[rows.lab] < 1.0 / (1.0 + np.exp((WORTH - latent) / WORTH_WIDTH))
-            good = worth & (self._noisy_log_dmax(latent, rows.lab) > np.log(LEAST_DMAX))
+            good = worth & (seen > np.log(LEAST_DMAX))
             kept.append(_Rows(rows.at_frac[good][:missing], rows.lab[good][:missing]))
             spare.append((rows.at_frac[~good], latent[~good]))
             missing -= len(kept[-1])
@@ -205,7 +202,9 @@ class _Sampler:
         lab = np.repeat(self._new_labs(n_series), length)
         step = np.concatenate([np.arange(k) for k in length])
         rows = np.repeat(mothers, length, axis=0)
-        rows += step[:, None] * np.repeat(self._directions(mothers, None if tied is None else (base, tied)), length, axis=0)
+        rows += step[:, None] * np.repeat(
+            self._directions(mothers, None if tied is None else (base, tied)), length, axis=0
+        )
         rows = _rounded(rows, np.repeat(self.rng.choice([1.0, 0.5, 0.1], n_series, p=[0.5, 0.25, 0.25]), length))
         i = self.position[base]
         if tied is not None:
@@ -319,7 +318,7 @@ class _Sampler:
         rows[np.arange(n)[:, None], index] = amounts / amounts.sum(axis=1, keepdims=True)
         rows = np.round(rows, 3)
         rows /= rows.sum(axis=1, keepdims=True)
-        latent = np.log(self._truth(rows)[:, self.keys.index("dmax_mm")]) + 0.4 * self.rng.standard_normal(n)
+        latent = self._log_dmax(rows) + RIBBON_NOISE * self.rng.standard_normal(n)
         uncast = latent < np.log(RIBBON_TOP_MM)
         return rows[uncast], latent[uncast] > np.log(RIBBON_MM)
 
@@ -329,17 +328,14 @@ class _Sampler:
         self.next_lab += n
         return np.arange(self.next_lab - n, self.next_lab)
 
-    def _truth(self, at_frac: FloatArray) -> FloatArray:
-        return self.world.truth(at_frac)
-
-    def _noisy_log_dmax(self, latent: FloatArray, lab: NDArray[np.int64]) -> FloatArray:
-        offset = self.offsets[lab, self.keys.index("dmax_mm")] * LAB["dmax_mm"]
-        noisy: FloatArray = latent + offset
-        return noisy
+    def _log_dmax(self, at_frac: FloatArray) -> FloatArray:
+        """True critical diameter, ln mm, [N]."""
+        log_dmax: FloatArray = np.log(self.world.truth(at_frac)[:, self.keys.index("dmax_mm")])
+        return log_dmax
 
     def _measure(self, rows: _Rows) -> FloatArray:
         """One laboratory's values of every property, [N, P]."""
-        truth = self._truth(rows.at_frac)
+        truth = self.world.truth(rows.at_frac)
         noise = self.rng.standard_normal(truth.shape)
         out = np.empty_like(truth)
         errors = {}

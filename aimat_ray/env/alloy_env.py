@@ -18,7 +18,7 @@ from aimat_ray.env.statistics import WalkStatistics
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import PAPER_SLOTS
 from aimat_ray.env.walk import WalkState, advance, fresh_walks, judge, observe
-from aimat_ray.surrogate.base import Predictor
+from aimat_ray.prediction import Predictor
 
 _RESERVOIR = 256  # starts drawn at once, so that resets do not cost a surrogate call each
 _IDENTITY_DECIMALS = 2  # a composition is the same when it agrees to 0.01 at%

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.env.legality import BoolArray, FloatArray
+from aimat_ray.env.safety import robust_margin
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, advance
-from aimat_ray.surrogate.base import Prediction, Predictor
+from aimat_ray.prediction import Prediction, Predictor
 
 
 class Chooser(Protocol):
@@ -142,6 +143,46 @@ def run_episodes(
         n_met=np.sum(tally.n_met, axis=0),
         path=np.stack(path) if keep_path else None,
     )
+
+
+def settle(
+    task: DesignTask,
+    predictor: CountingPredictor,
+    arrived: WalkState,
+    choose: Chooser,
+    rng: np.random.Generator,
+    max_steps: int,
+) -> WalkState:
+    """Walk on from goal compositions and keep the safest one seen.
+
+    A walk that stops at its first goal composition stops at the border of the goal, where a prediction is as likely
+    wrong as right. Each further step costs one prediction.
+
+    Args:
+        task: What is designed.
+        predictor: The surrogate, counting.
+        arrived: Walks at their goals.
+        choose: Decides the actions.
+        rng: Passed on to `choose`.
+        max_steps: Further steps.
+
+    Returns:
+        Per walk the goal composition with the largest robust margin.
+    """
+    best, score = arrived, robust_margin(task.problem, arrived.prediction, arrived.goals)
+    state, walking = arrived, np.arange(len(arrived))
+    for _ in range(max_steps):
+        if walking.size == 0:
+            break
+        current = state.rows(walking)
+        after, verdict, _, _ = advance(task, predictor, current, choose(current, rng))
+        state = state.updated(walking, after)
+        safety = np.where(verdict.goal, robust_margin(task.problem, after.prediction, after.goals), -np.inf)
+        better = safety > score[walking]
+        best = best.updated(walking[better], after.rows(better))
+        score[walking[better]] = safety[better]
+        walking = walking[verdict.feasible]
+    return best
 
 
 def _beyond_80(task: DesignTask, state: WalkState) -> BoolArray:

@@ -51,6 +51,11 @@ class GoalBatch:
         return np.isfinite(self.at_least) | np.isfinite(self.at_most)
 
 
+def harder(goals: GoalBatch, aim: float) -> GoalBatch:
+    """The same goals with their bounds moved inwards by a factor: lower bounds times `aim`, upper bounds over it."""
+    return GoalBatch(goals.at_least * aim, goals.at_most / aim, goals.max_change)
+
+
 def free_goals(n: int, n_quantities: int) -> GoalBatch:
     """Goals that ask for nothing, to be filled in."""
     shape = (n, n_quantities)
@@ -92,6 +97,16 @@ def thresholds_met(quantities: FloatArray, goals: GoalBatch) -> BoolArray:
     return met | ~goals.asked
 
 
+def goal_margin(quantities: FloatArray, goals: GoalBatch) -> FloatArray:
+    """Smallest relative distance to a bound of the goal, [B]; positive inside, infinite where nothing is asked."""
+    asked_low, asked_high = np.isfinite(goals.at_least), np.isfinite(goals.at_most)
+    low = np.where(asked_low, goals.at_least, 0.0)
+    high = np.where(asked_high, goals.at_most, 0.0)
+    above = np.where(asked_low, (quantities - low) / np.maximum(np.abs(low), 1e-9), np.inf)
+    below = np.where(asked_high, (high - quantities) / np.maximum(np.abs(high), 1e-9), np.inf)
+    return np.asarray(np.minimum(above, below).min(axis=1))
+
+
 class GoalSource(Protocol):
     """Hands out the goals of new episodes."""
 
@@ -120,6 +135,18 @@ class FixedGoals:
     def draw(self, base: NDArray[np.intp], start_quantities: FloatArray, rng: np.random.Generator) -> GoalBatch:
         """The goals of the bases; nothing is random."""
         return GoalBatch(self.at_least[base], self.at_most[base], np.full(len(base), np.inf))
+
+
+@dataclass(frozen=True, slots=True)
+class HarderGoals:
+    """Goals of another source, made harder: an agent that aims beyond the goal does not stop at its border."""
+
+    source: GoalSource
+    aim: float
+
+    def draw(self, base: NDArray[np.intp], start_quantities: FloatArray, rng: np.random.Generator) -> GoalBatch:
+        """Draw from the source, then move the bounds."""
+        return harder(self.source.draw(base, start_quantities, rng), self.aim)
 
 
 @dataclass(frozen=True, slots=True)

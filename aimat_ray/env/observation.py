@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aimat_ray.env.goals import GoalBatch, satisfaction
 from aimat_ray.env.legality import FloatArray
-from aimat_ray.surrogate.base import Prediction
+from aimat_ray.prediction import Prediction
 
 Float32Array = NDArray[np.float32]
 

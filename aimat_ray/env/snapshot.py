@@ -9,7 +9,7 @@ import numpy as np
 
 from aimat_ray.env.goals import GoalBatch
 from aimat_ray.env.walk import WalkState
-from aimat_ray.surrogate.base import ARRAY_FIELDS, from_columns
+from aimat_ray.prediction import ARRAY_FIELDS, from_columns
 
 
 def walks_to_arrays(walks: WalkState) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from aimat_ray.env.legality import FloatArray, Limits
 from aimat_ray.env.observation import ObservationLayout, ObservationScale
 from aimat_ray.env.reward import PaperScale
 from aimat_ray.errors import ProblemError
+from aimat_ray.prediction import Prediction
 from aimat_ray.problem import DesignProblem
-from aimat_ray.surrogate.base import Prediction
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,9 @@ def _drop_traces(
 def project(wanted: FloatArray, low: FloatArray, high: FloatArray, base: NDArray[np.intp]) -> FloatArray:
     """Map rows onto {low <= x <= high, sum x = 1, no element above the base} by one common shift per row.
 
-    x_i = clip(wanted_i - shift, low_i, min(high_i, x_base)); the sum falls monotonically with the shift, which is found by
-    Newton's method inside a bracket (the sum is piecewise linear, so it ends after a few steps). A row that is already in
-    the region stays as it is. The result of a row does not depend on the other rows, to the bit.
+    x_i = clip(wanted_i - shift, low_i, min(high_i, x_base)); the sum falls monotonically with the shift, which is
+    found by Newton's method inside a bracket (the sum is piecewise linear, so it ends after a few steps). A row that is
+    already in the region stays as it is. The result of a row does not depend on the other rows, to the bit.
 
     Args:
         wanted: Fractions before the map, [B, E].
@@ -167,7 +167,7 @@ class _Packing:
 
 
 def _ordered_sum(packed: FloatArray) -> FloatArray:
-    """Sum over K in order: numpy's own sum groups by the array's shape, which would let neighbours change the last bit."""
+    """Sum over K in order: numpy's own sum groups by the array's shape, which so neighbours could change a bit."""
     total = packed[0].copy()
     for row in packed[1:]:
         total += row

@@ -18,7 +18,7 @@ from aimat_ray.env.start import sample_paper_starts, sample_starts
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import paper_step, simplex_step
 from aimat_ray.errors import ProblemError
-from aimat_ray.surrogate.base import ARRAY_FIELDS, Prediction, Predictor, from_columns
+from aimat_ray.prediction import ARRAY_FIELDS, Prediction, Predictor, from_columns
 
 _START_ATTEMPTS = 60
 _GOAL_CHANGE_TOLERANCE = 1e-9

@@ -6,8 +6,8 @@
         buffer.add(columns_of_new_transitions)
         batch = buffer.sample(256)
 
-Row i of the ring and trusted row j live in the same arrays (trusted rows behind the ring), so a batch is one index array
-and one gather per column, whatever it is mixed from.
+Ring and trusted rows live in the same arrays (trusted rows behind the ring), so a batch is one index array and one
+gather per column, whatever it is mixed from.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class OfflineShare:
     """How trusted rows enter a batch.
 
     Attributes:
-        mode: `none`; `reward_replacement` (the paper's rule); `fixed` (`share` of every batch) or `annealed` (linearly from
-            `share` to `share_end` while `anneal_rows` rows are added).
+        mode: `none`; `reward_replacement` (the paper's rule); `fixed` (`share` of every batch) or `annealed` (linearly
+            from `share` to `share_end` while `anneal_rows` rows are added).
         share: Share of a batch, 0..1.
         share_end: Share at the end of the annealing.
         anneal_rows: Rows added to the ring until `share_end` is reached.
@@ -73,9 +73,7 @@ class OfflineShare:
 
     def __post_init__(self) -> None:
         if self.mode not in ("none", "reward_replacement", "fixed", "annealed"):
-            raise ConfigError(
-                f"offline mode: expected none, reward_replacement, fixed or annealed, got {self.mode!r}"
-            )
+            raise ConfigError(f"offline mode: expected none, reward_replacement, fixed or annealed, got {self.mode!r}")
         if not (0 <= self.share <= 1 and 0 <= self.share_end <= 1):
             raise ConfigError(f"offline shares must lie in 0..1, got {self.share} and {self.share_end}")
         if self.anneal_rows < 1:
@@ -215,7 +213,7 @@ class FlatReplayBuffer:
         return index
 
     def _replace_by_reward(self, index: NDArray[np.intp], rng: np.random.Generator) -> None:
-        """The paper's rule, per batch, in place. The rows of a batch are exchangeable, so its first rows are swapped."""
+        """The paper's rule, per batch, in place. Rows of a batch are exchangeable, so its first ones are swapped."""
         rewards = self._store["rewards"]
         trusted = rewards[self.capacity :]
         pool_mean = trusted.mean()
@@ -247,9 +245,7 @@ class FlatReplayBuffer:
         """The trusted rows of a column, [n_trusted, ...]: a view. Treat it as read-only."""
         return self._store[name][self.capacity :]
 
-    def rewrite(
-        self, column: str, function: Callable[[dict[str, Array]], Array], needs: tuple[str, ...] = ()
-    ) -> None:
+    def rewrite(self, column: str, function: Callable[[dict[str, Array]], Array], needs: tuple[str, ...] = ()) -> None:
         """Recompute a column of all live and trusted rows in one batched pass, such as rewards after a surrogate swap.
 
         Args:
@@ -281,8 +277,8 @@ class FlatReplayBuffer:
         known = {key.split("/", 1)[1] for key in state if key.startswith("live/")}
         if capacity != self.capacity or known != set(self.schema):
             raise DataError(
-                f"replay state of {capacity} rows with columns {sorted(known)} does not fit a buffer of {self.capacity} "
-                f"rows with columns {sorted(self.schema)}; resume with the configuration of the stored run"
+                f"replay state of {capacity} rows with columns {sorted(known)} does not fit a buffer of "
+                f"{self.capacity} rows with columns {sorted(self.schema)}; resume with the stored run's configuration"
             )
         self._store = self._allocate(n_trusted)
         for name, stored in self._store.items():

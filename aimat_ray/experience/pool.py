@@ -17,12 +17,10 @@ from aimat_ray.env.observation import Float32Array
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import change_to_slots
 from aimat_ray.env.walk import WalkState, judge, limits_of, observe, reward_of
-from aimat_ray.surrogate.base import Prediction, Predictor
+from aimat_ray.prediction import Prediction, Predictor
 
 MIN_POOL_ELEMENTS = 3
 MAX_POOL_ELEMENTS = 7
-# Differences are compared after rounding away the binary error of decimal fractions such as 0.35 - 0.30.
-_DIFFERENCE_DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def build_pool(table: AlloyTable, max_step: float) -> TrustedPool:
     for g in range(int(group.max(initial=-1)) + 1):
         members = usable[group.ravel() == g]
         difference = np.abs(table.at_frac[members][:, None] - table.at_frac[members][None]).max(axis=2)
-        near = np.round(difference, _DIFFERENCE_DECIMALS) <= max_step
+        near = difference <= max_step  # in binary, as published; see pool-design.md on pairs at exactly one step
         np.fill_diagonal(near, False)
         i, j = np.nonzero(near)
         pairs.append(np.stack([members[i], members[j]], axis=1))
@@ -128,7 +126,7 @@ def usable_in(pool: TrustedPool, task: DesignTask, only_measured: bool) -> tuple
             good = pool.at_frac[:, column] >= pool.at_frac.max(axis=1)
         if only_measured:
             asked = task.goals.draw(base[:1], np.zeros((1, len(task.problem.quantity_keys))), np.random.default_rng(0))
-            known = np.isfinite(task.problem.with_derived(pool.values)).all(axis=1)
+            known = np.asarray(np.isfinite(task.problem.with_derived(pool.values)).all(axis=1))
             good &= known[:, asked.asked[0]].all(axis=1)
         keep.append(np.flatnonzero(good))
         bases.append(base[good])
@@ -195,5 +193,3 @@ def _known(prediction: Prediction, values: FloatArray) -> Prediction:
         upper=np.where(known, values, prediction.upper),
         spread=np.where(known, 0.0, prediction.spread),
     )
-
-

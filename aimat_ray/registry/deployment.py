@@ -6,12 +6,14 @@ one assignment: every reply is made by exactly one version, and no request waits
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ray import serve
 from ray.serve.config import ProxyLocation
 from ray.serve.schema import LoggingConfig
@@ -20,7 +22,7 @@ from aimat_ray.errors import AimatError, ArtifactError, ServiceError
 from aimat_ray.registry.canary import canary_rows, check_canary
 from aimat_ray.registry.hub import SurrogateHub
 from aimat_ray.registry.store import Loader, VersionInfo, load_bundle
-from aimat_ray.registry.wire import Reply, pack
+from aimat_ray.registry.wire import Answer, Ask, Reply, pack
 from aimat_ray.surrogate.base import FloatArray, Prediction
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 APP_NAME = "aimat-surrogate"
 DEPLOYMENT_NAME = "Surrogate"
+BATCH_REQUESTS = 64
+BATCH_WAIT_S = 0.002
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ class ServiceOptions:
     num_replicas: int = 1
     num_cpus: float = 1.0
     poll_s: float = 1.0
-    max_ongoing_requests: int = 16
+    max_ongoing_requests: int = 64
     max_queued_requests: int = -1
     health_period_s: float = 5.0
 
@@ -98,6 +102,23 @@ class Surrogate:
         if at_frac.ndim != 2 or at_frac.shape[1] != expected:
             raise ServiceError(f"compositions have shape {at_frac.shape}; expected [B, {expected}]")
         return pack(live.predict(at_frac), live.info.serial)
+
+    @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
+    async def answer(self, requests: list[Ask]) -> list[Answer]:
+        """Answer small requests together: those that arrive within 2 ms share one prediction."""
+        return await asyncio.to_thread(self._answer_all, requests)
+
+    def _answer_all(self, requests: list[Ask]) -> list[Answer]:
+        live = self._live
+        reply = pack(live.predict(np.concatenate([ask.at_frac for ask in requests])), live.info.serial)
+        answers, start = [], 0
+        for ask in requests:
+            stop = start + len(ask.at_frac)
+            index, distance = live.bundle.neighbours(ask.at_frac, ask.nearest)
+            part = reply._replace(values=reply.values[start:stop], flags=reply.flags[start:stop])
+            answers.append(Answer(part, live.bundle.measured_at_frac[index], distance))
+            start = stop
+        return answers
 
     def status(self) -> dict[str, Any]:
         """What this replica serves, for health pages and tests."""
@@ -161,7 +182,7 @@ def surrogate_app(hub: SurrogateHub, options: ServiceOptions, load: Loader = loa
         health_check_timeout_s=30.0,
         graceful_shutdown_timeout_s=5.0,
         max_constructor_retry_count=2,
-        logging_config=quiet_logging(),
+        logging_config=quiet_serve(),
     )
     return deployment.bind(hub, options.poll_s, load)
 
@@ -184,11 +205,10 @@ def start_surrogate_service(
         ServiceError: Nothing is published, or no replica came up.
     """
     hub.require_current()
-    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
-        serve.start(proxy_location=ProxyLocation.Disabled, logging_config=quiet_logging())
+        serve.start(proxy_location=ProxyLocation.Disabled, logging_config=quiet_serve())
         app = surrogate_app(hub, options or ServiceOptions(), load)
-        serve.run(app, name=app_name, route_prefix=None, logging_config=quiet_logging())
+        serve.run(app, name=app_name, route_prefix=None, logging_config=quiet_serve())
     except AimatError:
         raise
     except Exception as error:
@@ -209,6 +229,7 @@ def stop_surrogate_service(app_name: str = APP_NAME, shutdown: bool = False) -> 
         serve.delete(app_name)
 
 
-def quiet_logging() -> LoggingConfig:
-    """Serve's own log: errors only, no line per request."""
+def quiet_serve() -> LoggingConfig:
+    """Quieten Serve in this process, and the same for its own processes: errors only, no line per request."""
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     return LoggingConfig(log_level="ERROR", enable_access_log=False)

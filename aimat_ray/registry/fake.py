@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aimat_ray.errors import ArtifactError
 from aimat_ray.problem import DesignProblem, load_problem
@@ -80,6 +81,17 @@ class LinearBundle:
             reason=np.full(n_rows, DomainReason.INSIDE, dtype=np.uint8),
             version=self.version,
         )
+
+    @property
+    def measured_at_frac(self) -> FloatArray:
+        """See `SurrogateBundle`: here the pure elements."""
+        return np.eye(len(self.elements))
+
+    def neighbours(self, at_frac: FloatArray, k: int = 1) -> tuple[NDArray[np.int64], FloatArray]:
+        """See `Neighbours`."""
+        distance = 50.0 * np.abs(at_frac[:, None] - self.measured_at_frac).sum(axis=2)
+        index = np.argsort(distance, axis=1, kind="stable")[:, :k]
+        return index, np.take_along_axis(distance, index, axis=1)
 
     def save(self, folder: Path) -> None:
         """Write the bundle's files into `folder`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,10 +191,6 @@ class SurrogateHub:
         (reference,) = self._call("artifact", version)
         files: dict[str, bytes] = self._result(reference)
         return files
-
-    def at(self, timeout_s: float) -> SurrogateHub:
-        """The same hub with another time limit."""
-        return replace(self, timeout_s=timeout_s)
 
     def stop(self) -> None:
         """End the actor; versions and pointer stay on disk."""

@@ -13,6 +13,7 @@ from aimat_ray.errors import ServiceError
 
 _ADDRESS_VARIABLE = "RAY_ADDRESS"
 _KNOCK_TIMEOUT_S = 10.0
+_CLUSTER_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 def connect_ray(num_cpus: int | None = None, address: str | None = None, **options: Any) -> bool:
@@ -34,17 +35,25 @@ def connect_ray(num_cpus: int | None = None, address: str | None = None, **optio
         ServiceError: The cluster can't be reached, or the local Ray did not start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent out unless the user asks for it
+    target = address or os.environ.get(_ADDRESS_VARIABLE)
     import ray
 
     if ray.is_initialized():
         return False
     quiet_ray()
-    target = address or os.environ.get(_ADDRESS_VARIABLE)
-    local: dict[str, Any] = {} if target else {"num_cpus": num_cpus, "include_dashboard": False}
+    if not target:
+        _stay_on_loopback()
+    local: dict[str, Any] = {"num_cpus": num_cpus, "include_dashboard": False}
     try:
         if target:
             _knock(target)
-        ray.init(address=target or "local", log_to_driver=False, logging_level=logging.ERROR, **local, **options)
+        ray.init(
+            address=target or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **({} if target else local),
+            **options,
+        )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"joining the Ray cluster at {target}" if target else "starting Ray on this machine"
         raise ServiceError(f"{where} failed: {error}") from error
@@ -60,6 +69,19 @@ def quiet_ray() -> None:
     # its own debugger uses.
     if hasattr(worker, "_worker_logs_enabled"):
         worker._worker_logs_enabled = False
+
+
+def _stay_on_loopback() -> None:
+    """Let a local Ray listen on 127.0.0.1 only.
+
+    By default its processes listen on every interface, and `_node_ip_address="127.0.0.1"` is translated back. What
+    works is the switch for machines without clusters, which Ray itself uses on macOS. (One port of each Serve
+    replica stays open on all interfaces; Ray's token authentication guards it.)
+    """
+    from ray._private import ray_constants
+
+    os.environ[_CLUSTER_VARIABLE] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def _knock(address: str) -> None:

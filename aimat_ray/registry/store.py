@@ -15,7 +15,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -337,8 +337,10 @@ class SurrogateStore:
 
     def _place(self, temporary: Path, final: Path) -> None:
         if final.exists() and not self._intact(final):
-            log.warning("version %s was damaged and is replaced", final)
-            final.rename(final.with_name(f".damaged-{uuid.uuid4().hex}"))
+            with self.lock(final.parent.name, "repair"):
+                if final.exists() and not self._intact(final):  # nobody else repaired it meanwhile
+                    log.warning("version %s was damaged and is replaced", final)
+                    final.rename(final.with_name(f".damaged-{uuid.uuid4().hex}"))
         try:
             temporary.rename(final)  # fails if another writer was first: its files are the same, by checksum
         except OSError:
@@ -358,8 +360,9 @@ class SurrogateStore:
     def _sweep(folder: Path) -> None:
         """Remove what writers that were killed left behind long ago."""
         for path in folder.glob(".writing-*"):
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
-                shutil.rmtree(path, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another writer may end, and remove its folder, at any moment
+                if time.time() - path.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -29,6 +29,32 @@ class Reply(NamedTuple):
     flags: NDArray[np.uint8]
 
 
+class Ask(NamedTuple):
+    """A request that may be answered together with others.
+
+    Attributes:
+        at_frac: Atomic fractions, [B, E].
+        nearest: How many of the nearest measured alloys are wanted per composition.
+    """
+
+    at_frac: FloatArray
+    nearest: int
+
+
+class Answer(NamedTuple):
+    """A reply with the nearest measured alloys; everything in it belongs to one version.
+
+    Attributes:
+        reply: The prediction.
+        nearest_at_frac: Measured alloys, nearest first, [B, k, E].
+        nearest_distance: Their distances in at%, [B, k].
+    """
+
+    reply: Reply
+    nearest_at_frac: FloatArray
+    nearest_distance: FloatArray
+
+
 def pack(prediction: Prediction, serial: int) -> Reply:
     """Prepare a prediction for sending; no digit is lost."""
     columns = [prediction.p_feasible[:, None], prediction.distance[:, None]]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aimat_ray.data.composition import parse_formula, to_at_pct
+from aimat_ray.data.composition import format_formula, from_at_pct, parse_formula, to_at_pct
 from aimat_ray.data.elements import load_element_table
 from aimat_ray.errors import AimatError
 from aimat_ray.report.candidates import Candidate
 from aimat_ray.report.facts import Facts, Threshold, method_label
 from aimat_ray.report.markup import Child, Html, el, formula, join
-from aimat_ray.report.wording import DASH, SPACE, Spec, fixed, listing, measured, plural, spec_of
+from aimat_ray.report.wording import DASH, SPACE, Spec, fixed, listing, measured, plural, probability, spec_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from aimat_ray.data.sources import AlloyData
 
 SHOWN = 30
+SAME_AT_PCT = 0.05  # distances in candidates.csv are rounded
+NO_UNIT = "no unit"
 MASS_COLUMN = "atomic_mass"
 
 
@@ -35,12 +37,14 @@ class Column:
         note: Second line of the heading, such as the unit.
         extra: Whether it is hidden until all properties are asked for.
         first: Which order the first click gives.
+        numeric: Whether the cells hold numbers only, set flush right.
     """
 
     label: str
     note: str = ""
     extra: bool = False
     first: str = "ascending"
+    numeric: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,14 @@ def candidate_table(facts: Facts, data: AlloyData | None) -> Html:
 
 
 def _columns(facts: Facts, goal: list[Spec], others: list[Spec]) -> list[Column]:
-    columns = [Column("No.", "rank"), Column("Alloy", "at%")]
-    columns += [Column(spec.symbol, spec.unit or "no unit", first=_better(spec)) for spec in goal]
+    columns = [Column("No.", "rank"), Column("Alloy", "at%; below wt%", numeric=False)]
+    columns += [Column(spec.symbol, spec.unit or NO_UNIT, first=_better(spec)) for spec in goal]
     columns += [
         Column("p", facts.problem.feasibility.positive, first="descending"),
-        Column("Verdict", "domain and judge", first="descending"),
-        Column("Nearest measured alloy", "distance, measured values"),
+        Column("Verdict", "domain and judge", first="descending", numeric=False),
+        Column("Nearest measured alloy", "distance, measured values", numeric=False),
     ]
-    columns += [Column(spec.symbol, spec.unit or "no unit", extra=True, first=_better(spec)) for spec in others]
+    columns += [Column(spec.symbol, spec.unit or NO_UNIT, extra=True, first=_better(spec)) for spec in others]
     return [*columns, Column("Margin", "agreed", True, "descending"), Column("Steps", "from start", True)]
 
 
@@ -112,10 +116,14 @@ def _known(candidates: Sequence[Candidate], spec: Spec) -> bool:
 
 def _heading(column: Column, position: int) -> Html:
     button = el(
-        "button", join(column.label, " ", el("small", column.note)), type="button", data_column=position, data_first=column.first
+        "button",
+        join(column.label, " ", el("small", column.note)),
+        type="button",
+        data_column=position,
+        data_first=column.first,
     )
     order = "ascending" if position == 0 else "none"
-    return el("th", button, scope="col", aria_sort=order, class_="extra" if column.extra else None)
+    return el("th", button, scope="col", aria_sort=order, class_=_classes(column) or None)
 
 
 def _toggle() -> Html:
@@ -142,7 +150,7 @@ def _row(
     cells = [Cell(candidate.rank, candidate.rank), _alloy(facts, candidate)]
     cells += [_estimate(facts, candidate, spec) for spec in goal]
     cells += [
-        Cell(fixed(candidate.p_feasible, 2), candidate.p_feasible),
+        Cell(probability(candidate.p_feasible), candidate.p_feasible),
         _verdict(facts, candidate),
         neighbours.cell(candidate),
     ]
@@ -156,41 +164,46 @@ def _row(
 
 def _cell(cell: Cell, column: Column, position: int) -> Html:
     key = "" if isinstance(cell.key, float) and math.isnan(cell.key) else cell.key
-    classes = [
-        *(["extra"] if column.extra else []),
-        *(["number"] if isinstance(cell.key, float | int) and column.label != "Verdict" else []),
-        *(["alloy"] if position == 1 else []),
-    ]
-    name = f"{column.label} {column.note}" if column.label in ("p",) else column.label
+    name = f"{column.label} ({column.note})" if column.numeric and column.note not in ("", NO_UNIT) else column.label
     tag, scope = ("th", "row") if position == 1 else ("td", None)
     return el(
-        tag, el("div", cell.content), data_key=str(key), data_label=name, class_=" ".join(classes) or None, scope=scope
+        tag,
+        el("div", cell.content),
+        data_key=str(key),
+        data_label=name,
+        class_=_classes(column, position) or None,
+        scope=scope,
     )
+
+
+def _classes(column: Column, position: int = 0) -> str:
+    marks = {"extra": column.extra, "number": column.numeric, "alloy": position == 1}
+    return " ".join(name for name, holds in marks.items() if holds)
 
 
 def _alloy(facts: Facts, candidate: Candidate) -> Cell:
     mark = None
     if candidate.centre:
         words = f"centre of cluster {candidate.cluster}" if candidate.cluster else "cluster centre"
-        mark = el("span", words, class_="badge plain", title="The candidate nearest to the centre of its k-means cluster")
-    amounts, weights = _amounts(facts, candidate)
+        mark = el(
+            "span", words, class_="badge plain", title="The candidate nearest to the centre of its k-means cluster"
+        )
+    amounts = _weights(facts, candidate) or candidate.composition
     fine = el("div", amounts, class_="fine") if amounts else None
-    heavy = el("div", f"wt%: {weights}", class_="fine extra-line") if weights else None
-    return Cell(join(el("span", formula(candidate.formula), class_="formula"), mark, fine, heavy), candidate.formula)
+    return Cell(join(el("span", formula(candidate.formula), class_="formula"), mark, fine), candidate.formula)
 
 
-def _amounts(facts: Facts, candidate: Candidate) -> tuple[str, str]:
-    """The composition in at% and in wt% (to weigh it in), in words; empty where the formula can't be read."""
+def _weights(facts: Facts, candidate: Candidate) -> str:
+    """The composition in wt%, to weigh it in; empty where the formula can't be read."""
     elements = facts.problem.elements
     try:
         at_frac = parse_formula(candidate.formula, elements)
         mass = load_element_table(elements).column(MASS_COLUMN)
     except AimatError:
-        return candidate.composition, ""
-    order = [int(i) for i in np.argsort(-at_frac, kind="stable") if at_frac[i] > 0]
-    at_pct = to_at_pct(at_frac)
+        return ""
     weight = to_at_pct(at_frac * mass / (at_frac * mass).sum())
-    return tuple(" · ".join(f"{elements[i]}{SPACE}{values[i]:.1f}" for i in order) for values in (at_pct, weight))  # type: ignore[return-value]
+    order = [int(i) for i in np.argsort(-at_frac, kind="stable") if at_frac[i] > 0]
+    return "wt%: " + " · ".join(f"{elements[i]}{SPACE}{weight[i]:.1f}" for i in order)
 
 
 def _estimate(facts: Facts, candidate: Candidate, spec: Spec) -> Cell:
@@ -200,7 +213,9 @@ def _estimate(facts: Facts, candidate: Candidate, spec: Spec) -> Cell:
         interval = el("div", f"{fixed(lower, spec.decimals)}–{fixed(upper, spec.decimals)}", class_="fine")
     judged = candidate.judge_values.get(spec.key)
     threshold = next((item for item in facts.thresholds if item.quantity == spec.key), None)
-    opinion = el("div", f"judge {fixed(judged, spec.decimals)}", class_="fine") if judged is not None and threshold else None
+    opinion = (
+        el("div", f"judge {fixed(judged, spec.decimals)}", class_="fine") if judged is not None and threshold else None
+    )
     return Cell(join(el("span", fixed(value, spec.decimals), class_="value"), interval, opinion), value)
 
 
@@ -234,7 +249,7 @@ def _objections(facts: Facts, candidate: Candidate) -> str:
     missed = [item for item in facts.thresholds if _misses(item, candidate.judge_values.get(item.quantity, math.nan))]
     words = [item.spec.symbol if item.spec else item.quantity for item in missed]
     if candidate.judge_p < facts.problem.feasibility.threshold:
-        words.append(f"p {fixed(candidate.judge_p, 2)}")
+        words.append(f"p {probability(candidate.judge_p)}")
     return f"{listing(words)} too low" if _only_low(missed) and words else f"misses {listing(words)}" if words else ""
 
 
@@ -264,12 +279,11 @@ class Neighbours:
             known = np.isfinite(values[:, columns]).any(axis=1)
             self._values = values[known][:, columns]
             self._at_pct = to_at_pct(np.asarray(data.regression.at_frac)[known])
-            self._formulas = [name for name, keep in zip(data.regression.formula, known, strict=True) if keep]
 
     def cell(self, candidate: Candidate) -> Cell:
         """Nearest alloy of all, with its values; then the nearest of those that measure a goal property."""
         if not candidate.nearest:
-            return Cell(DASH, math.nan)
+            return Cell(DASH)
         words = [
             f"{spec.symbol}{SPACE}{measured(spec, candidate.nearest_values[spec.key])}"
             for spec in self._goal
@@ -294,26 +308,36 @@ class Neighbours:
             return None
         distance = np.abs(self._at_pct - at_pct).sum(axis=1) / 2
         row = int(distance.argmin())
+        if distance[row] <= candidate.nearest_distance + SAME_AT_PCT:  # the alloy that is shown already
+            return None
         words = [
             f"{spec.symbol}{SPACE}{measured(spec, value)}"
             for spec, value in zip(self._goal, self._values[row].tolist(), strict=True)
             if math.isfinite(value)
         ]
-        return _neighbour(formula(self._formulas[row]), float(distance[row]), ", ".join(words))
+        return _neighbour(
+            formula(format_formula(from_at_pct(self._at_pct[row]), self._facts.problem.elements)),
+            float(distance[row]),
+            ", ".join(words),
+        )
 
 
 def _neighbour(name: Html, distance: float, words: str) -> Html:
     away = f"{fixed(distance, 1)}{SPACE}at% away" if math.isfinite(distance) else ""
     return el(
-        "div", el("span", name, class_="formula small"), el("div", ": ".join(filter(None, [away, words])), class_="fine")
+        "div",
+        el("span", name, class_="formula small"),
+        el("div", ": ".join(filter(None, [away, words])), class_="fine"),
     )
 
 
 def _legend(facts: Facts) -> str:
     label = facts.problem.feasibility.label
     return (
-        "Large numbers are predictions of the surrogate, the range below is its 90 % interval. "
-        f"p: {label}. Distance: share of atoms that differ from the measured alloy. "
-        "Margin: the smaller of the relative margins that surrogate and judge leave to the goal; candidates are ranked by it, "
-        "confirmed ones first. Nothing in this table but the nearest alloys has been measured."
+        "Bold numbers are predictions of the surrogate, the range below is its 90 % interval. "
+        f"p: {label}. "
+        "Nearest measured alloy: first the nearest of all, then, where it lacks values, the nearest with a goal "
+        "property measured; at% away is the share of atoms that differ. Margin: the smaller of the relative margins "
+        "that surrogate and judge leave to the goal; candidates are ranked by it, confirmed ones first. "
+        "Nothing in this table but the nearest alloys has been measured."
     )

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from aimat_ray.data.composition import parse_formula
+from aimat_ray.errors import AimatError
 from aimat_ray.problem import DesignProblem
 from aimat_ray.report.run_files import Row, flag, number
 
@@ -33,6 +35,7 @@ class Candidate:
     Attributes:
         rank: Place in the ranking, from 1.
         formula: At% formula.
+        base_is_majority: Whether no element has a larger fraction than the base; None where this can't be told.
         composition: The composition as the file writes it; may be empty.
         p_feasible: Probability of the feasible class.
         estimates: Surrogate's values by quantity, in the units of the keys.
@@ -56,6 +59,7 @@ class Candidate:
 
     rank: int
     formula: str
+    base_is_majority: bool | None
     composition: str
     p_feasible: float
     estimates: dict[str, Estimate]
@@ -98,6 +102,7 @@ def _candidate(row: Row, position: int, problem: DesignProblem) -> Candidate:
     return Candidate(
         rank=int(rank) if math.isfinite(rank) else position,
         formula=row["formula"].strip(),
+        base_is_majority=_is_majority(row["formula"], row.get("base", ""), problem),
         composition=row.get("composition", "").strip(),
         p_feasible=number(row.get(problem.feasibility.key)),
         estimates=estimates,
@@ -118,6 +123,17 @@ def _candidate(row: Row, position: int, problem: DesignProblem) -> Candidate:
         true=flag(row.get("true")),
         synthetic=flag(row.get("synthetic")),
     )
+
+
+def _is_majority(formula: str, base: str, problem: DesignProblem) -> bool | None:
+    column = problem.element_index.get(base.strip())
+    if column is None:
+        return None
+    try:
+        at_frac = parse_formula(formula, problem.elements)
+    except AimatError:
+        return None
+    return bool(at_frac[column] >= at_frac.max() - 1e-9)
 
 
 def _values(row: Row, prefix: str, problem: DesignProblem) -> dict[str, float]:

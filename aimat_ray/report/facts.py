@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from aimat_ray.problem import DesignProblem
 from aimat_ray.report.candidates import Candidate, parse_candidates
+from aimat_ray.report.markup import clean
 from aimat_ray.report.run_files import Document, RunFiles, dig, flag, listed, number
 from aimat_ray.report.wording import Spec, spec_of
 
@@ -31,20 +32,25 @@ class Method:
     note: str = ""
 
 
+LONGEST_BASE = 12  # an element symbol; whatever else a file says there must not fill the page
 SUBJECT, NOISY, LOOKAHEAD = "policy", "policy_noise", "policy_lookahead"
 METHODS: dict[str, Method] = {
-    SUBJECT: Method("Trained policy", "one", "what this run trained; deterministic"),
+    SUBJECT: Method("Trained policy", "one", "deterministic"),
     NOISY: Method("Policy with run-time noise", "one"),
     LOOKAHEAD: Method("Policy with lookahead", "sixteen", "the best of 16 moves around the policy’s own"),
     "archive_walk": Method(
-        "Archive walk", "one", "walks to the nearest goal alloy that a search found beforehand; that search is not counted"
+        "Archive walk", "one", "to the nearest goal alloy that a search found beforehand; that search is not counted"
     ),
     "local_search": Method("Local search", "one", "keeps a random move when it helps"),
     "random": Method("Random moves", "one"),
     "zero_action": Method("No move at all", "one", "the fresh start as it is"),
-    "net_16": Method("Best of 16, distilled surrogate", "one", "16 moves scored by a distilled net, one true prediction"),
-    "greedy_16": Method("Greedy, best of 16", "sixteen", "16 random moves a step, the best is taken"),
-    "ceiling": Method("Evolutionary search (ceiling)", "search", "the most that this surrogate lets anyone reach"),
+    "net_16": Method(
+        "Best of 16, distilled surrogate", "one", "16 moves scored by a distilled net, one true prediction"
+    ),
+    "greedy_16": Method("Greedy search", "sixteen", "tries 16 moves a step and takes the best"),
+    "ceiling": Method(
+        "Evolutionary search (ceiling)", "search", "the most that a long search reaches on this surrogate"
+    ),
 }
 SEARCHES: dict[str, Method] = {
     "archive": Method("Archive walk", "one", "the method of this run"),
@@ -131,6 +137,11 @@ class Facts:
         return [item.quantity for item in self.thresholds if item.spec is not None]
 
     @property
+    def short_title(self) -> str:
+        """Title of the goal without what stands in brackets."""
+        return self.goal_title.partition(" (")[0]
+
+    @property
     def is_policy(self) -> bool:
         """Whether the run trained a policy (rather than ran a search)."""
         return self.subject is None or self.subject.method is METHODS[SUBJECT]
@@ -143,7 +154,7 @@ class Facts:
             if candidate.method:
                 label = method_label(candidate.method)
                 found[label] = found.get(label, 0) + 1
-        return found
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def rate(self, key: str) -> Rate | None:
         """The rate of a method, or None."""
@@ -152,9 +163,7 @@ class Facts:
     def best_control(self, price: Price) -> Rate | None:
         """The most successful control of a price class."""
         others = [
-            rate
-            for rate in self.rates
-            if rate.key not in (SUBJECT, NOISY, LOOKAHEAD) and rate.method.price == price
+            rate for rate in self.rates if rate.key not in (SUBJECT, NOISY, LOOKAHEAD) and rate.method.price == price
         ]
         return max((rate for rate in others if math.isfinite(rate.mean)), key=lambda rate: rate.mean, default=None)
 
@@ -170,11 +179,13 @@ def gather(files: RunFiles, problem: DesignProblem) -> Facts:
         synthetic = flag(dig(document, "data", "synthetic"))
     if synthetic is None and candidates:
         synthetic = candidates[0].synthetic
-    base = run.get("base") or document.get("base") or (candidates[0].formula[:2].strip("0123456789") if candidates else "")
+    base = (
+        run.get("base") or document.get("base") or (candidates[0].formula[:2].strip("0123456789") if candidates else "")
+    )
     return Facts(
         files=files,
         problem=problem,
-        base=str(base),
+        base=clean(base)[:LONGEST_BASE],
         synthetic=synthetic,
         goal_name=str(goal.get("name") or ""),
         goal_title=str(goal.get("title") or ""),
@@ -242,7 +253,9 @@ def _subject(files: RunFiles) -> Rate | None:
     method = str(dig(evaluation, "method") or dig(files.run, "settings", "method") or SUBJECT)
     shown = next((shown for name, shown in SEARCHES.items() if method.startswith(name)), METHODS[SUBJECT])
     rate = _rate(SUBJECT, shown, entry)
-    predictions = _known(rate.predictions, number(dig(evaluation, "predictions")), _from_episodes(files, SUBJECT, method))
+    predictions = _known(
+        rate.predictions, number(dig(evaluation, "predictions")), _from_episodes(files, SUBJECT, method)
+    )
     episodes = _known(rate.episodes, number(dig(evaluation, "episodes")))
     return Rate(SUBJECT, shown, rate.mean, rate.lower, rate.upper, predictions, episodes)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aimat_ray.errors import RunError
+from aimat_ray.report.markup import clean
 from aimat_ray.report.svg import COLOURS, DASHES, NARROW, SERIES, WIDE, drawing, new_figure, save_figure
 from aimat_ray.report.wording import count, percent
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 CENTRAL = (0.4, 0.6)  # the band of rewards that the publication names for its pool
+OTHERS = (*SERIES[1:], "muted", "ink")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -74,24 +76,28 @@ def pool_figure(rewards: ArrayLike, path: Path, title: str = "Rewards in the tru
 
 
 def _pool(values: FloatArray, title: str, central: float, negative: float) -> Figure:
+    title = clean(title)
     figure, (ax,) = new_figure(7.2, 3.6)
     low, high = float(values.min()), float(values.max())
     margin = max(0.02 * (high - low), 0.01)
     counts, edges = np.histogram(values, bins=60, range=(low - margin, high + margin))
     middle = (edges[:-1] + edges[1:]) / 2
     ax.bar(middle, counts, width=np.diff(edges) * 0.92, color=COLOURS["accent"], linewidth=0)
-    for value, words, dash in (
-        (float(values.mean()), "mean", "-"),
-        *((float(p), f"{name} %", ":") for p, name in zip(np.percentile(values, [5, 95]), ("5", "95"), strict=True)),
+    ax.axvspan(*CENTRAL, color=COLOURS["goal"], linewidth=0, zorder=0)
+    low_end, high_end = np.percentile(values, [5, 95]).tolist()
+    for value, words, dash, height in (
+        (float(values.mean()), "mean", "-", 1.06),
+        (low_end, "5\u00a0% below", ":", 1.005),
+        (high_end, "5\u00a0% above", ":", 1.005),
     ):
         ax.axvline(value, color=COLOURS["ink"], linewidth=1, linestyle=dash)
         ax.text(
-            value, 1.005, f"{words} {value:.2f}", transform=ax.get_xaxis_transform(),
+            value, height, f"{words} {value:.2f}", transform=ax.get_xaxis_transform(),
             ha="center", va="bottom", fontsize=8.5, color=COLOURS["muted"],
         )  # fmt: skip
-    ax.set_title(title, pad=20)
+    ax.set_title(title, pad=32)
     ax.set_xlabel(
-        f"Reward of a transition    {percent(central)} within {CENTRAL[0]}–{CENTRAL[1]}, {percent(negative)} negative"
+        f"Reward of a transition · {percent(central)} within {CENTRAL[0]}–{CENTRAL[1]}, {percent(negative)} negative"
     )
     ax.set_ylabel(f"Transitions (of {count(len(values))})")
     ax.grid(axis="x", visible=False)
@@ -134,8 +140,9 @@ def success_alt(curves: Sequence[SuccessCurve], title: str) -> str:
 def success_drawing(curves: Sequence[SuccessCurve], compact: bool, title: str = "") -> Figure:
     """The drawing behind `success_vs_predictions`; the caller is inside `drawing()`."""
     figure, (ax,) = new_figure(NARROW if compact else WIDE, 4.4 if compact else 4.6)
-    for i, curve in enumerate(curves):
-        _draw_curve(ax, curve, i)
+    others = [curve for curve in curves if not curve.highlight]
+    for curve in curves:
+        _draw_curve(ax, curve, 0 if curve.highlight else 1 + others.index(curve))
     ax.set_xscale("log", base=2)
     spans = [_points(curve)[0] for curve in curves]
     low, high = min(float(x.min()) for x in spans), max(float(x.max()) for x in spans)
@@ -146,16 +153,16 @@ def success_drawing(curves: Sequence[SuccessCurve], compact: bool, title: str = 
     ax.set_ylim(0, 1.02)
     ax.set_yticks(np.linspace(0, 1, 6), [percent(share) for share in np.linspace(0, 1, 6)])
     ax.set_xlabel("Surrogate predictions per episode")
-    ax.set_title(title or "Episodes that reach the goal")
+    ax.set_title(clean(title) or "Episodes that reach the goal")
     figure.legend(loc="outside lower left", ncols=1 if compact else 3)
     return figure
 
 
 def _draw_curve(ax: Axes, curve: SuccessCurve, position: int) -> None:
     x, mean, lower, upper = _points(curve)
-    colour = COLOURS["accent"] if curve.highlight else COLOURS[(*SERIES[1:], "muted")[position % 4]]
+    colour = COLOURS["accent" if curve.highlight else OTHERS[position % len(OTHERS)]]
     ax.plot(
-        x, mean, color=colour, label=curve.label, marker=MARKERS[position % len(MARKERS)], markersize=5,
+        x, mean, color=colour, label=clean(curve.label), marker=MARKERS[position % len(MARKERS)], markersize=5,
         linestyle="-" if curve.highlight else DASHES[position % len(DASHES)],
         linewidth=2.6 if curve.highlight else 1.5, zorder=4 if curve.highlight else 3,
     )  # fmt: skip

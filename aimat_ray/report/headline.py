@@ -9,11 +9,12 @@ from typing import Literal
 from aimat_ray.report.candidates import Candidate
 from aimat_ray.report.facts import LOOKAHEAD, SUBJECT, Facts, Rate, compare
 from aimat_ray.report.markup import Html, el, join
-from aimat_ray.report.run_files import dig, number
-from aimat_ray.report.wording import amount, count, listing, percent, plural, rate
+from aimat_ray.report.run_files import Manifests, dig, number
+from aimat_ray.report.wording import amount, count, fixed, listing, percent, plural, rate
 
 Severity = Literal["stop", "caution", "note"]
 LOW_CONFIRMED_SHARE = 0.25
+LOW_R2 = 0.3
 FEW_ROWS = 10
 
 SIGNATURES = {
@@ -52,13 +53,14 @@ def _designed(facts: Facts) -> Html:
         return join(el("strong", "No candidate was found"), ": no design of this run reached its goal.")
     opening = join(el("strong", f"{count(n)} {material(facts)}"), " were designed" if n > 1 else " was designed")
     if facts.goal_title:
-        opening = join(opening, f" to be {facts.goal_title}")
+        opening = join(opening, f" (goal: {facts.short_title})")
     if all(candidate.confirmed is None for candidate in facts.candidates):
         return join(opening, ". None has been put before an independent judge.")
     if confirmed == 0:
         return join(
             opening, "; ", el("strong", "none of them is confirmed"),
-            ": only the surrogate that the method trained on believes that they reach the goal.",
+            ": only the surrogate that the method trained on believes that they reach the goal. ",
+            _finders(facts), _truth(facts),
         )  # fmt: skip
     which = el("strong", f"{'all' if confirmed == n else count(confirmed)} of them {_are(confirmed)} confirmed")
     return join(
@@ -74,11 +76,11 @@ def _are(n: int) -> str:
 
 
 def _finders(facts: Facts) -> str:
-    """Which methods found the candidates, where it was not one alone."""
+    """Which methods found the candidates, unless it was the method of the run alone."""
     found = facts.finders
-    if len(found) < 2:
+    if not found or (facts.subject is not None and list(found) == [facts.subject.method.label]):
         return ""
-    return f"They were found by {listing([f'{label.lower()} ({count(n)})' for label, n in found.items()])}. "
+    return f"Found by {listing([f'{label.lower()} ({count(n)})' for label, n in found.items()])}. "
 
 
 def _truth(facts: Facts) -> str:
@@ -136,21 +138,20 @@ def _comparison(facts: Facts) -> Html:
         return join("No control of the same price was evaluated, so it is open whether learning was worth anything.")
     name = _name(facts)
     subject_name = name[0].lower() + name[1:]
-    shown = f"{control.method.label.lower()}, at {rate(control.mean, control.lower, control.upper)}"
+    opening = f"The best control of its price, {control.method.label.lower()}, reaches {_rate(control)}: "
     outcome = compare(subject, control)
     if outcome == "above":
-        verdict = join(el("strong", f"{name} beats the best control of its price"), f" ({shown}).")
-    elif outcome == "below":
-        verdict = join(
-            el("strong", f"{name} does not beat the best control of its price"),
-            f" ({shown}). For this goal the control is the better choice.",
+        return join(opening, el("strong", f"{subject_name} beats it"), ".")
+    if outcome == "below":
+        return join(
+            opening,
+            el("strong", f"{subject_name} does not beat it"),
+            ". For this goal the control is the better choice.",
         )
-    else:
-        verdict = join(
-            el("strong", f"{name} does not demonstrably beat the best control of its price"),
-            f" ({shown}): the 95 % intervals overlap, so this run can’t tell {subject_name} and the control apart.",
-        )
-    return verdict
+    return join(
+        opening, el("strong", f"it is not shown that {subject_name} beats it"),
+        ", because the 95 % intervals overlap.",
+    )  # fmt: skip
 
 
 def _dearer(facts: Facts) -> Html:
@@ -161,7 +162,7 @@ def _dearer(facts: Facts) -> Html:
         words = {"above": "beats", "below": "stays below", "level": "can’t be told apart from"}
         sentences.append(
             f"With a lookahead of 16 it reaches {_rate(lookahead)} and {words[compare(lookahead, greedy)]} "
-            f"greedy search at the same price ({_rate(greedy)})."
+            f"greedy search of the same price, at {_rate(greedy)}."
         )
     ceiling, subject = facts.rate("ceiling"), facts.subject
     if ceiling is not None and subject is not None and ceiling.mean > 0:
@@ -176,12 +177,18 @@ def _rate(value: Rate) -> str:
     return rate(value.mean, value.lower, value.upper)
 
 
-def cautions(facts: Facts) -> list[Caution]:
-    """Everything that limits the answer, gravest first."""
+def cautions(facts: Facts, manifests: Manifests | None = None) -> list[Caution]:
+    """Everything that limits the answer, gravest first.
+
+    Args:
+        facts: The run.
+        manifests: Manifests by role; with that of the surrogate, badly predicted goal properties are named.
+    """
     found = [
         *_about_data(facts),
         *_about_completeness(facts),
         *_about_goal(facts),
+        *_about_scores(facts, dig(dict(manifests or {}), "surrogate")),
         *_about_candidates(facts),
         *_about_training(facts),
         *_about_notes(facts),
@@ -223,13 +230,37 @@ def _about_goal(facts: Facts) -> list[Caution]:
     return found
 
 
+def _about_scores(facts: Facts, manifest: object) -> list[Caution]:
+    """Goal properties that the surrogate hardly predicts among alloys of the wanted class, on unseen systems."""
+    found = []
+    for item in facts.thresholds:
+        score = dig(manifest, "targets", item.quantity, "feasible_score")
+        r2, lower, upper, n = (number(dig(score, key)) for key in ("r2", "lower", "upper", "n"))
+        if item.spec is not None and r2 < LOW_R2:
+            text = (
+                f"Among measured {facts.problem.feasibility.positive} alloys of unseen systems the surrogate explains "
+                f"little of it: R² {fixed(r2, 2)} ({fixed(lower, 2)} to {fixed(upper, 2)}) on {plural(int(n), 'alloy')}."
+            )
+            found.append(Caution("caution", f"Hardly predictable: {item.spec.label}", join(text)))
+    return found
+
+
 def _about_candidates(facts: Facts) -> list[Caution]:
     found = []
     n = len(facts.candidates)
     share = number(dig(facts.evaluation, "confirmed_share"))
     if share < LOW_CONFIRMED_SHARE:
-        text = f"The judge confirms only {percent(share)} of the designs that the surrogate sees at the goal."
+        many = f"only {percent(share)}" if share > 0 else "none"
+        n_goal = number(dig(facts.evaluation, "confirmed", "n"))
+        designs = plural(int(n_goal), "design") if math.isfinite(n_goal) else "designs"
+        text = f"The judge confirms {many} of the {designs} that the surrogate sees at the goal."
         found.append(Caution("caution", "Most successes are the surrogate’s own opinion", join(text)))
+    foreign = sum(candidate.base_is_majority is False for candidate in facts.candidates)
+    if foreign:
+        text = (
+            f"In {count(foreign)} of {plural(n, 'candidate')} an element other than {facts.base} has the largest share."
+        )
+        found.append(Caution("caution", f"Not {facts.base}-based", join(text)))
     outside = sum(candidate.in_domain is False for candidate in facts.candidates)
     if outside:
         text = f"{count(outside)} of {plural(n, 'candidate')} lie where the surrogate was not trained; its intervals don’t hold there."  # noqa: E501
@@ -244,7 +275,8 @@ def _about_candidates(facts: Facts) -> list[Caution]:
 def _may_miss(facts: Facts, candidate: Candidate) -> bool:
     """Whether an interval's pessimistic end misses its threshold (unknown ends do not count)."""
     return any(
-        candidate.estimate(item.quantity).lower < item.at_least or candidate.estimate(item.quantity).upper > item.at_most
+        candidate.estimate(item.quantity).lower < item.at_least
+        or candidate.estimate(item.quantity).upper > item.at_most
         for item in facts.thresholds
     )
 
@@ -254,13 +286,16 @@ def _about_training(facts: Facts) -> list[Caution]:
     kinds = list(dict.fromkeys(str(warning.get("signature", "")) for warning in facts.files.warnings))
     if kinds:
         names = listing([SIGNATURES.get(kind, kind.replace("_", " ")).lower() for kind in kinds])
-        text = join(f"Failure signatures seen while training: {names}. See ", el("a", "Training", href="#training"), ".")
+        text = join(
+            f"Failure signatures seen while training: {names}. See ", el("a", "Training", href="#training"), "."
+        )
         found.append(Caution("caution", "Warnings while training", text))
     subject = facts.subject
     control = facts.best_control(subject.method.price) if subject else None
     if subject and control and compare(subject, control) != "above":
+        better = "does better" if compare(subject, control) == "below" else "is not clearly worse"
         text = join(
-            f"{control.method.label} does as well or better at the same price. See ",
+            f"{control.method.label} {better} at the same price. See ",
             el("a", "Success and its price", href="#success"), ".",
         )  # fmt: skip
         found.append(Caution("caution", "No gain over the control of its price", text))
@@ -277,4 +312,5 @@ def price_remark(facts: Facts, row: Rate) -> str:
     subject = facts.subject
     if subject is None or row.key == SUBJECT or row.method.price != subject.method.price:
         return ""
-    return {"above": "better", "below": "worse", "level": "not separated"}[compare(row, subject)]
+    words = {"above": "above it", "below": "below it", "level": "not separated from it"}
+    return words[compare(row, subject)].replace("it", "the policy" if facts.is_policy else "this method")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ from aimat_ray.problem import DesignProblem
 from aimat_ray.report.facts import Facts, compare, gather
 from aimat_ray.report.headline import Caution, answer, cautions, material
 from aimat_ray.report.markup import Html, clean, el, join
-from aimat_ray.report.provenance import Manifests, data_section, missing_section, provenance_section, reading_section
-from aimat_ray.report.run_files import Document, Missing, RunFiles, read_run
+from aimat_ray.report.provenance import data_section, missing_section, provenance_section, reading_section
+from aimat_ray.report.run_files import Document, Manifests, Missing, RunFiles, read_run
 from aimat_ray.report.sections import (
     candidates_section,
     goal_section,
@@ -58,7 +57,7 @@ def write_report(
     temporary = target.with_name(f".{FILE_NAME}.part")
     try:
         temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
         raise RunError(f"{target} can't be written: {error.strerror or error}") from error
     return target
@@ -81,9 +80,12 @@ def render(facts: Facts, data: AlloyData | None, manifests: Manifests) -> str:
     body = join(
         el("a", "Skip to the answer", href="#answer", class_="skip"),
         _banner(facts),
-        _header(facts),
+        _header(facts, manifests),
         el("main", sections),
-        el("footer", "Written by aimat report from the files of the run. This page is complete in itself and loads nothing."),
+        el(
+            "footer",
+            "Written by aimat report from the files of the run. This page is complete in itself and loads nothing.",
+        ),
         el("script", Html(SCRIPT)),
     )
     page = el("html", _head(facts), el("body", body), lang="en")
@@ -136,7 +138,7 @@ def _head(facts: Facts) -> Html:
 
 def _title(facts: Facts) -> str:
     name = material(facts)
-    return (name[0].upper() + name[1:]) + (f", {facts.goal_title}" if facts.goal_title else "")
+    return (name[0].upper() + name[1:]) + (f": {facts.short_title}" if facts.short_title else "")
 
 
 def _banner(facts: Facts) -> Html | None:
@@ -145,17 +147,24 @@ def _banner(facts: Facts) -> Html | None:
     return el("div", "SYNTHETIC DATA: nothing on this page describes a real alloy", class_="banner", role="note")
 
 
-def _header(facts: Facts) -> Html:
+def _header(facts: Facts, manifests: Manifests) -> Html:
     run = facts.files.run
     created = clean(run.get("created") or "")[:10]
-    kicker = " · ".join(str(part) for part in (facts.problem.title, f"run {run.get('run_id') or facts.files.folder.name}", created) if part)
-    found = cautions(facts)
+    kicker = " · ".join(
+        str(part)
+        for part in (facts.problem.title, f"run {run.get('run_id') or facts.files.folder.name}", created)
+        if part
+    )
+    found = cautions(facts, manifests)
     return el(
         "header",
         el("p", kicker, class_="kicker"),
         el("h1", _title(facts)),
         el("div", [el("p", paragraph) for paragraph in answer(facts)], class_="lead", id="answer"),
         _tiles(facts),
+        el("p", "Properties of candidates are predictions; none of them has been cast or measured.", class_="caption")
+        if facts.candidates
+        else None,
         el("h2", "Before you use this") if found else None,
         el("ul", [_caution(item) for item in found], class_="cautions") if found else None,
         _contents(facts),
@@ -190,7 +199,13 @@ def _tiles(facts: Facts) -> Html | None:
     if facts.files.candidates is not None:
         n, confirmed = len(facts.candidates), len(facts.confirmed)
         tiles.append(_tile(count(n), "candidates at the goal, by the surrogate", "plain"))
-        tiles.append(_tile(f"{count(confirmed)} of {count(n)}", "confirmed by the independent judge", "good" if confirmed else "warm"))
+        tiles.append(
+            _tile(
+                f"{count(confirmed)} of {count(n)}",
+                "confirmed by the independent judge",
+                "good" if confirmed else "warm",
+            )
+        )
     subject = facts.subject
     if subject is not None:
         tiles.append(_tile(percent(subject.mean), f"strict success of the {subject.method.label.lower()}"))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 # Control characters break parsers, lone surrogates break UTF-8, and direction overrides let a text pose as another.
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-_VOID = frozenset({"br", "hr", "input", "meta", "link", "img"})
+_VOID = frozenset({"br", "hr", "input", "meta", "link", "img", "wbr"})
 
 
 class Html(str):
@@ -18,7 +18,7 @@ class Html(str):
     __slots__ = ()
 
 
-Child: TypeAlias = "str | int | float | None | Iterable[Child]"
+Child: TypeAlias = "str | int | float | Iterable[Child] | None"
 Attribute = str | int | float | bool | None
 
 
@@ -76,4 +76,5 @@ def formula(value: str) -> Html:
     """A chemical formula with subscripts; text of any other form is only escaped."""
     if not _FORMULA.fullmatch(value):
         return text(value)
-    return join(*(join(symbol, el("sub", amount) if amount else None) for symbol, amount in _PART.findall(value)))
+    parts = [join(symbol, el("sub", amount) if amount else None) for symbol, amount in _PART.findall(value)]
+    return Html(el("wbr").join(parts))  # a long formula may break between elements, nowhere else

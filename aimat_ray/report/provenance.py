@@ -8,11 +8,10 @@ from typing import Any
 
 from aimat_ray.report.facts import Facts
 from aimat_ray.report.markup import Child, Html, el, join
-from aimat_ray.report.run_files import Document, dig, flag, listed, number
+from aimat_ray.report.run_files import Document, Manifests, dig, flag, listed, number
 from aimat_ray.report.sections import absent, section
 from aimat_ray.report.wording import DASH, count, duration, fixed, percent, plural, spec_of
 
-Manifests = Mapping[str, Mapping[str, Any]]
 ROWS_SHOWN = 40
 
 
@@ -52,12 +51,22 @@ def _pool(facts: Facts) -> Html:
         el(
             "tr",
             el("th", label, scope="row"),
-            el("td", el("div", class_="small-bar", style=f"width:{100 * min(max(share, 0), 1):.1f}%"), class_="plot", aria_hidden="true"),
+            el(
+                "td",
+                el("div", class_="small-bar", style=f"width:{100 * min(max(share, 0), 1):.1f}%"),
+                class_="plot",
+                aria_hidden="true",
+            ),
             el("td", percent(share), class_="number"),
         )
         for label, share in known
     ]
-    table = el("table", el("caption", "Measured share of the values at the ends of these steps; the surrogate filled in the rest"), el("tbody", rows), class_="funnel")  # noqa: E501
+    table = el(
+        "table",
+        el("caption", "Share of these steps with the property measured at both ends; the surrogate fills in the rest"),
+        el("tbody", rows),
+        class_="funnel",
+    )
     return join(title, el("p", words), table if rows else None)
 
 
@@ -77,7 +86,10 @@ def _cleaning(cleaning: Document | None) -> Html:
     table = el("div", el("table", el("thead", head), el("tbody", rows), class_="stack"), class_="scroll")
     return join(
         title,
-        el("p", f"{plural(len(actions), 'declared rule')} found something; {plural(touched, 'row')} changed or dropped."),
+        el(
+            "p",
+            f"{plural(len(actions), 'declared rule')} found something; {plural(touched, 'row')} changed or dropped.",
+        ),
         el("details", el("summary", "All actions of the cleaning"), table),
     )
 
@@ -88,7 +100,12 @@ def _action(action: Document) -> Html:
     columns = ", ".join(str(name) for name in listed(action.get("columns")))
     return el(
         "tr",
-        el("th", str(action.get("rule", "")).replace("_", " "), el("div", columns, class_="fine") if columns else None, scope="row"),
+        el(
+            "th",
+            str(action.get("rule", "")).replace("_", " "),
+            el("div", columns, class_="fine") if columns else None,
+            scope="row",
+        ),
         el("td", str(action.get("table", "")), data_label="Table"),
         el("td", count(number(action.get("count", len(rows)))), el("div", shown, class_="fine"), data_label="Rows"),
         el("td", str(action.get("action", "")), data_label="Action"),
@@ -102,7 +119,7 @@ def provenance_section(facts: Facts, manifests: Manifests) -> Html:
     known: list[tuple[str, Child]] = [
         ("Run", run.get("run_id")),
         ("Folder", facts.files.folder.name),
-        ("Made", run.get("created")),
+        ("Made", str(run.get("created") or "").replace("T", " ").replace("+00:00", " UTC")),
         ("Time", _time(number(run.get("seconds")), number(dig(document, "train", "seconds")))),
         ("Base element", facts.base),
         ("Seed", run.get("seed")),
@@ -145,7 +162,10 @@ def _data(facts: Facts) -> Html | None:
         return None
     kind = {True: "synthetic", False: "measured", None: "origin unknown"}[facts.synthetic]
     checksum = str(data.get("checksum") or "")
-    return join(f"{data.get('name', '')} ({kind})", el("div", "sha256 ", el("code", checksum), class_="fine") if checksum else None)
+    return join(
+        f"{data.get('name', '')} ({kind})",
+        el("div", "sha256 ", el("code", checksum), class_="fine") if checksum else None,
+    )
 
 
 def _model(model: Any, version: Any) -> Html | None:
@@ -186,13 +206,21 @@ def _score_row(facts: Facts, key: str, record: Document) -> Html:
     spec, score = spec_of(facts.problem, key), record.get("score")
     shown = _interval("R²", score, "r2")
     if spec is not None and isinstance(score, dict):
-        shown += f"; error {fixed(number(score.get('mae')), spec.decimals)} {spec.unit}"
+        shown += f"; mean error {fixed(number(score.get('mae')), spec.decimals)} {spec.unit}"
+    own = record.get("feasible_score")  # many measured alloys are not of the wanted class
+    rows = f"{facts.problem.feasibility.positive} rows only ({count(number(dig(own, 'n')))})"
+    words = f"{rows}: {_interval('R²', own, 'r2')}"
+    fine = el("div", words, class_="fine") if isinstance(own, dict) else None
     return el(
         "tr",
         el("th", f"{spec.label[0].upper()}{spec.label[1:]}" if spec else key, scope="row"),
-        el("td", ", ".join(str(name) for name in record.get("members") or ()) or "too few values", data_label="Model"),
+        el(
+            "td",
+            ", ".join(str(name).replace("_", " ") for name in record.get("members") or ()) or "too few values",
+            data_label="Model",
+        ),
         el("td", count(number(record.get("n_rows"))), data_label="Measured"),
-        el("td", shown, data_label="Score"),
+        el("td", shown, fine, data_label="Score"),
         el("td", _split(score), data_label="Split"),
         el("td", percent(number(record.get("coverage_90"))), data_label="90 % interval covers"),
     )
@@ -214,8 +242,8 @@ def _interval(name: str, score: Any, key: str) -> str:
     value, lower, upper = (number(dig(score, part)) for part in (key, "lower", "upper"))
     if math.isnan(value):
         return DASH
-    ends = f" ({lower:.2f} to {upper:.2f})" if math.isfinite(lower) and math.isfinite(upper) else ""
-    return f"{name} {value:.2f}{ends}"
+    ends = f" ({fixed(lower, 2)} to {fixed(upper, 2)})" if math.isfinite(lower) and math.isfinite(upper) else ""
+    return f"{name} {fixed(value, 2)}{ends}"
 
 
 def _split(score: Any) -> str:
@@ -238,14 +266,18 @@ def reading_section(facts: Facts) -> Html:
     """The words of the report, one meaning each."""
     spec = facts.problem.feasibility
     words = {
-        "Surrogate": "the model that predicts properties from composition; the method under test was trained against it",
-        "Judge": "another model, of another kind and trained apart, used only to confirm designs; it is no measurement either",
+        "Surrogate": "the model that predicts properties from composition; the method of this run learned from it",
+        "Judge": "another kind of model, trained apart, used only to confirm designs; it is no measurement either",
         "In domain": "near enough to measured alloys for the surrogate’s intervals to hold",
         spec.key: f"{spec.label} ({spec.positive}); {spec.threshold:g} or more counts as feasible",
         "90 % interval": "range that should hold nine of ten measured values, inside the domain",
         "95 % interval": "range of a success rate, from the number of episodes",
         "at% away": "share of atoms that would have to be exchanged to get the other alloy",
         "Confirmed": "at the goal for the surrogate, in domain, and at the goal for the judge",
-        "Measured, imputed, synthetic": "from an experiment; filled in by a model or from other alloys; invented by formulas",
+        "Measured, imputed, synthetic": "from an experiment; filled in by a model; invented by formulas",
     }
-    return section("reading", "How to read this", el("dl", [join(el("dt", k), el("dd", v)) for k, v in words.items()], class_="facts"))
+    return section(
+        "reading",
+        "How to read this",
+        el("dl", [join(el("dt", k), el("dd", v)) for k, v in words.items()], class_="facts"),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 Row = dict[str, str]
+Manifests = Mapping[str, Mapping[str, Any]]  # by role: "surrogate", "judge"
 T = TypeVar("T")
 
 # What the reader loses without each file, in the words of the report.
@@ -142,9 +143,16 @@ def flag(value: Any) -> bool | None:
     """True, False, or None where it is not said."""
     if isinstance(value, bool):
         return value
-    return {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}.get(
-        str(value).strip().lower()
-    )
+    return {
+        "true": True,
+        "1": True,
+        "1.0": True,
+        "yes": True,
+        "false": False,
+        "0": False,
+        "0.0": False,
+        "no": False,
+    }.get(str(value).strip().lower())
 
 
 def listed(value: Any) -> list[Any]:

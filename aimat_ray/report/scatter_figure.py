@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ CUSTOMARY = (
     ("dmax_mm", "youngs_modulus_gpa"),
     ("trg", "dmax_mm"),
 )
+INTERVALS = 10  # candidates whose intervals are drawn, the best ones
 MAX_DRAWN = 60  # candidates per plot; more would hide each other
 LOG_FROM = 40.0  # ratio of largest to smallest measured value from which an axis becomes logarithmic
 
@@ -55,9 +57,9 @@ def scatter(facts: Facts, data: AlloyData | None, x: str, y: str, wide: bool) ->
     if specs[0] is None or specs[1] is None:
         return None
     pair = specs[0], specs[1]
-    drawn = [
-        c for c in facts.candidates if math.isfinite(c.estimate(x).value) and math.isfinite(c.estimate(y).value)
-    ][:MAX_DRAWN]
+    drawn = [c for c in facts.candidates if math.isfinite(c.estimate(x).value) and math.isfinite(c.estimate(y).value)][
+        :MAX_DRAWN
+    ]
     cloud = _cloud(facts, data, x, y)
     if not drawn and not len(cloud.base):
         return None
@@ -70,7 +72,8 @@ def scatter(facts: Facts, data: AlloyData | None, x: str, y: str, wide: bool) ->
     def draw(compact: bool) -> Figure:
         figure, (ax,) = new_figure(NARROW if compact or not wide else WIDE, 4.6 if compact or not wide else 5.0)
         _draw(ax, facts, pair, drawn, cloud)
-        figure.legend(loc="outside lower left", ncols=1 if compact or not wide else 4, columnspacing=1.4)
+        if wide:
+            figure.legend(loc="outside lower left", ncols=1 if compact else 5, columnspacing=1.6, handletextpad=0.3)
         return figure
 
     return picture(f"scatter-{x}-{y}".replace("_", "-"), alt, draw, titles)
@@ -79,7 +82,7 @@ def scatter(facts: Facts, data: AlloyData | None, x: str, y: str, wide: bool) ->
 def pairs(facts: Facts) -> list[tuple[str, str]]:
     """Pairs to plot: the goal's first, then customary ones that candidates have values for."""
     goal = facts.goal_keys
-    found = list(zip(goal[:-1], goal[1:], strict=True))[:2]
+    found = list(pairwise(goal))[:2]
     if len(goal) == 1:
         partner = next((b if a == goal[0] else a for a, b in CUSTOMARY if goal[0] in (a, b)), None)
         found = [(goal[0], partner)] if partner else []
@@ -114,9 +117,11 @@ def _draw(ax: Axes, facts: Facts, pair: tuple[Spec, Spec], drawn: Sequence[Candi
     _axes(ax, pair, limits, logarithmic)
     _goal_region(ax, pair, facts.thresholds)
     if len(cloud.others):
-        ax.scatter(*cloud.others.T, s=11, color=COLOURS["faint"], alpha=0.55, linewidths=0, label="measured, other bases")
+        x, y = cloud.others.T
+        ax.scatter(x, y, s=11, color=COLOURS["faint"], alpha=0.55, linewidths=0, label="measured, other base")
     if len(cloud.base):
-        ax.scatter(*cloud.base.T, s=22, color=COLOURS["muted"], alpha=0.8, linewidths=0, label=f"measured, {facts.base}-based")
+        x, y = cloud.base.T
+        ax.scatter(x, y, s=22, color=COLOURS["muted"], alpha=0.8, linewidths=0, label=f"measured, {facts.base}-based")
     labelled: set[bool] = set()
     for i, candidate in enumerate(drawn):
         _candidate(ax, candidate, keys, i, limits, labelled)
@@ -135,17 +140,18 @@ def _candidate(
     colour = COLOURS["accent" if confirmed else "warm"]
     x, y = (candidate.estimate(key) for key in keys)
     for estimate, other, axis in ((x, y, 0), (y, x, 1)):
-        if math.isfinite(estimate.lower) and math.isfinite(estimate.upper):
+        if position < INTERVALS and math.isfinite(estimate.lower) and math.isfinite(estimate.upper):
             ends = np.clip([estimate.lower, estimate.upper], *limits[axis])
             line = (ends, [other.value] * 2) if axis == 0 else ([other.value] * 2, ends)
             ax.plot(*line, color=colour, linewidth=0.8, alpha=0.35, zorder=3)
     label = None
     if confirmed not in labelled:
         labelled.add(confirmed)
-        label = "candidate, confirmed by the judge" if confirmed else "candidate, not confirmed"
+        label = "confirmed candidate" if confirmed else "unconfirmed candidate"
     (point,) = ax.plot(
-        [x.value], [y.value], linestyle="none", marker="D" if confirmed else "o", markersize=6.5, markeredgecolor=colour,
-        markerfacecolor=colour if confirmed else COLOURS["paper"], markeredgewidth=1.3, zorder=5, label=label,
+        [x.value], [y.value], linestyle="none", marker="D" if confirmed else "o", markersize=6.5,
+        markeredgecolor=colour, markerfacecolor=colour if confirmed else COLOURS["paper"], markeredgewidth=1.3,
+        zorder=5, label=label,
     )  # fmt: skip
     point.set_gid(f"candidate-{position}")
     if candidate.centre:
@@ -178,7 +184,7 @@ def _limits(
     values += cloud.base[:, axis].tolist()
     values += np.percentile(cloud.others[:, axis], [2, 98]).tolist() if len(cloud.others) else []
     low, high = min(values), max(values)
-    inner = [e for candidate in drawn for e in candidate.estimate(key)[1:] if math.isfinite(e)]
+    inner = [e for candidate in drawn[:INTERVALS] for e in candidate.estimate(key)[1:] if math.isfinite(e)]
     if inner:  # half of an interval beyond the rest still fits, the remainder is cut at the frame
         low, high = min(low, float(np.percentile(inner, 10))), max(high, float(np.percentile(inner, 90)))
     if low > 0 and high / low >= LOG_FROM:
@@ -211,16 +217,18 @@ def _goal_region(ax: Axes, pair: tuple[Spec, Spec], thresholds: Sequence[Thresho
             )
         )
     if len(spans) == 2:
-        ax.fill_between(spans[0], spans[1][0], spans[1][1], color=COLOURS["goal"], linewidth=0, zorder=0, label="goal region")
+        ax.fill_between(
+            spans[0], spans[1][0], spans[1][1], color=COLOURS["goal"], linewidth=0, zorder=0, label="goal region"
+        )
 
 
 def _name_bound(ax: Axes, spec: Spec, bound: float, which: int) -> None:
-    words = f" {measured(spec, bound)}"
-    style = {"fontsize": 8.5, "color": COLOURS["good"], "zorder": 6}
+    style: dict[str, Any] = {"fontsize": 8.5, "color": COLOURS["good"], "zorder": 6, "textcoords": "offset points"}
+    words = measured(spec, bound)
     if which == 0:
-        ax.text(bound, 0.99, words, transform=ax.get_xaxis_transform(), va="top", **style)
+        ax.annotate(words, (bound, 1), (4, -2), xycoords=ax.get_xaxis_transform(), va="top", **style)
     else:
-        ax.text(0.995, bound, words, transform=ax.get_yaxis_transform(), ha="right", va="bottom", **style)
+        ax.annotate(words, (1, bound), (-2, 3), xycoords=ax.get_yaxis_transform(), ha="right", va="bottom", **style)
 
 
 def _title(candidate: Candidate, pair: tuple[Spec, Spec]) -> str:
@@ -228,6 +236,8 @@ def _title(candidate: Candidate, pair: tuple[Spec, Spec]) -> str:
     lines = [f"#{candidate.rank} {candidate.formula}"]
     for spec in pair:
         value, lower, upper = candidate.estimate(spec.key)
-        lines.append(f"{spec.symbol} {measured(spec, value)} ({fixed(lower, spec.decimals)}–{fixed(upper, spec.decimals)})")
+        lines.append(
+            f"{spec.symbol} {measured(spec, value)} ({fixed(lower, spec.decimals)}–{fixed(upper, spec.decimals)})"
+        )
     lines.append("confirmed by the judge" if candidate.confirmed else "not confirmed")
     return "\n".join(lines)

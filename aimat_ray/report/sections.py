@@ -11,10 +11,10 @@ from aimat_ray.report.figures import SuccessCurve, success_alt, success_drawing
 from aimat_ray.report.headline import SIGNATURES, material, price_remark
 from aimat_ray.report.markup import Child, Html, el, join
 from aimat_ray.report.run_files import dig, listed, number
-from aimat_ray.report.scatter_figure import pairs, scatter
+from aimat_ray.report.scatter_figure import INTERVALS, pairs, scatter
 from aimat_ray.report.svg import picture
-from aimat_ray.report.training_figure import learning_curve
-from aimat_ray.report.wording import DASH, amount, bounds, count, duration, percent, plural, spec_of
+from aimat_ray.report.training_figure import SMOOTH_FROM, learning_curve
+from aimat_ray.report.wording import DASH, amount, bounds, count, duration, percent, plural, span, spec_of
 
 if TYPE_CHECKING:
     from aimat_ray.data.sources import AlloyData
@@ -54,9 +54,9 @@ def goal_section(facts: Facts) -> Html:
         el(
             "tr",
             el("th", spec.label[0].upper() + spec.label[1:], scope="row"),
-            el("td", f"at least {spec.threshold:g}"),
-            el("td", "class model"),
-            el("td", DASH),
+            el("td", el("strong", f"at least {spec.threshold:g}"), data_label="Must be"),
+            el("td", DASH, data_label="Measured alloys"),
+            el("td", "predicted by the class model", data_label="Whose"),
         )
     )
     head = el("tr", [el("th", words, scope="col") for words in ("Property", "Must be", "Measured alloys", "Whose")])
@@ -65,7 +65,7 @@ def goal_section(facts: Facts) -> Html:
         for item in facts.thresholds
         if item.quantity in facts.problem.cautions
     ]
-    table = el("div", el("table", el("thead", head), el("tbody", rows)), class_="scroll")
+    table = el("div", el("table", el("thead", head), el("tbody", rows), class_="stack"), class_="scroll")
     return section(
         "goal",
         "What was asked",
@@ -81,16 +81,20 @@ def _threshold_row(facts: Facts, item: Threshold) -> Html:
     return el(
         "tr",
         el("th", label, scope="row"),
-        el("td", el("strong", condition)),
-        el("td", count(item.n_rows)),
-        el("td", _source(facts, item)),
+        el("td", el("strong", condition), data_label="Must be"),
+        el("td", count(item.n_rows), data_label="Measured alloys"),
+        el("td", _source(facts, item), data_label="Whose"),
     )
 
 
 def _source(facts: Facts, item: Threshold) -> str:
     if item.pooled_group:
         return f"pooled over the group {item.pooled_group}, because {facts.base} has too few"
-    words = {"base": f"{facts.base}-based alloys", "median": "imputed: median over the other bases", "user": "set by the user"}
+    words = {
+        "base": f"{facts.base}-based alloys",
+        "median": "imputed: median over the other bases",
+        "user": "set by the user",
+    }
     return words.get(item.source, item.source or "not said")
 
 
@@ -99,7 +103,9 @@ def candidates_section(facts: Facts, data: AlloyData | None) -> Html:
     if facts.files.candidates is None:
         return section("candidates", "Candidates", absent("This run has no candidates.csv."))
     if not facts.candidates:
-        return section("candidates", "Candidates", absent("No design of this run reached its goal, so the list is empty."))
+        return section(
+            "candidates", "Candidates", absent("No design of this run reached its goal, so the list is empty.")
+        )
     return section("candidates", "Candidates", candidate_table(facts, data))
 
 
@@ -108,11 +114,18 @@ def properties_section(facts: Facts, data: AlloyData | None) -> Html:
     chosen = pairs(facts)
     first = [figure for x, y in chosen[:1] if (figure := scatter(facts, data, x, y, wide=True))]
     rest = [
-        el("figure", figure, _caution(facts, x, y)) for x, y in chosen[1:] if (figure := scatter(facts, data, x, y, wide=False))
+        el("figure", figure, _caution(facts, x, y))
+        for x, y in chosen[1:]
+        if (figure := scatter(facts, data, x, y, wide=False))
     ]
     if not first and not rest:
-        return section("properties", "Among measured alloys", absent("There is neither a candidate nor a measured alloy to draw."))
-    words = "Lines through a candidate are 90 % intervals, cut at the frame. A ring marks a cluster centre. Dashed green: thresholds of the goal. "  # noqa: E501
+        return section(
+            "properties", "Among measured alloys", absent("There is neither a candidate nor a measured alloy to draw.")
+        )
+    words = (
+        f"Lines through a candidate are its 90 % intervals, cut at the frame; they are drawn for the best {INTERVALS}. "
+        "A ring marks a cluster centre. Green: thresholds of the goal. "
+    )
     words += (
         "Measured alloys are those of the wanted class with both properties measured."
         if data is not None
@@ -131,7 +144,9 @@ def _caution(facts: Facts, x: str, y: str) -> Html | None:
 def success_section(facts: Facts) -> Html:
     """Success rates beside the controls, grouped by price, with the predictions spent."""
     if not facts.rates:
-        return section("success", "Success and its price", absent("The run was not evaluated: no success rate is known."))
+        return section(
+            "success", "Success and its price", absent("The run was not evaluated: no success rate is known.")
+        )
     ceiling = facts.rate("ceiling")
     body: list[Html] = []
     for price, title in PRICES.items():
@@ -139,13 +154,21 @@ def success_section(facts: Facts) -> Html:
         if members:
             body.append(el("tr", el("th", title, colspan=5, scope="colgroup"), class_="group"))
             body += [_rate_row(facts, row, ceiling) for row in members]
-    heads = (("Method", None), (_scale(), "plot"), ("Success (95 %)", None), ("Predictions per episode", "number"), ("per success", "number"))
+    heads = (
+        ("Method", None),
+        (_scale(), "plot"),
+        (join("Success ", el("small", "95 % interval")), None),
+        (join("Predictions ", el("small", "per episode")), "number"),
+        (join("Predictions ", el("small", "per success")), "number"),
+    )
     head = el("tr", [el("th", words, scope="col", class_=kind) for words, kind in heads])
     table = el("div", el("table", el("thead", head), el("tbody", body), class_="forest stack"), class_="scroll")
     note = "Success: share of fresh starts from which the goal is reached without restarts, judged by the surrogate."
     if ceiling is not None:
         note += " The dashed line is the ceiling: rates can only be compared on the same surrogate, and beside it."
-    return section("success", "Success and its price", table, el("p", note, class_="caption"), _step_rates(facts), _curves(facts))
+    return section(
+        "success", "Success and its price", table, el("p", note, class_="caption"), _step_rates(facts), _curves(facts)
+    )
 
 
 def _scale() -> Html:
@@ -160,10 +183,12 @@ def _rate_row(facts: Facts, row: Rate, ceiling: Rate | None) -> Html:
         el("i", class_="dot", style=f"left:{100 * min(max(row.mean, 0), 1):.2f}%"),
     ]
     remark = price_remark(facts, row)
-    name = el("th", row.method.label, el("div", row.method.note, class_="fine") if row.method.note else None, scope="row")
+    name = el(
+        "th", row.method.label, el("div", row.method.note, class_="fine") if row.method.note else None, scope="row"
+    )
     success = join(
         percent(row.mean),
-        el("div", f"{percent(row.lower)} – {percent(row.upper)}", class_="fine") if math.isfinite(row.lower) else None,
+        el("div", ends, class_="fine") if (ends := span(row.lower, row.upper)) else None,
         el("div", remark, class_="fine") if remark else None,
     )
     return el(
@@ -194,10 +219,14 @@ def _step_rates(facts: Facts) -> Html | None:
     for key, share in met.items() if isinstance(met, dict) else ():
         spec = spec_of(facts.problem, str(key))
         if spec is not None and math.isfinite(number(share)) and key in facts.goal_keys:
-            parts.append(f"{percent(number(share), 1)} of feasible steps meet the threshold of {spec.symbol}")
+            parts.append(f"{percent(number(share), 1)} of feasible steps reach the base’s upper fifth of {spec.symbol}")
     if not parts:
         return None
-    return el("p", f"Per step: {'; '.join(parts)}. Step rates look high even where few episodes reach the goal.", class_="caption")
+    return el(
+        "p",
+        f"Per step: {'; '.join(parts)}. Step rates look high even where few episodes reach the goal.",
+        class_="caption",
+    )
 
 
 def _curves(facts: Facts) -> Html | None:
@@ -206,7 +235,10 @@ def _curves(facts: Facts) -> Html | None:
     curves = [
         SuccessCurve(
             label=str(key).replace("_", " "),
-            **{name: [number(dig(point, name)) for point in listed(points)] for name in ("predictions", "mean", "lower", "upper")},  # type: ignore[arg-type]
+            **{
+                name: [number(dig(point, name)) for point in listed(points)]
+                for name in ("predictions", "mean", "lower", "upper")
+            },
             highlight=key == SUBJECT,
         )
         for key, points in (found.items() if isinstance(found, dict) else ())
@@ -216,13 +248,17 @@ def _curves(facts: Facts) -> Html | None:
         return None
     alt = success_alt(curves, "Success against predictions spent")
     drawn = picture("success-curves", alt, lambda compact: success_drawing(curves, compact))
-    return el("figure", drawn, el("figcaption", "Success as each method is allowed more surrogate predictions per episode."))
+    return el(
+        "figure", drawn, el("figcaption", "Success as each method is allowed more surrogate predictions per episode.")
+    )
 
 
 def ledger_section(facts: Facts) -> Html:
     """The funnel from evaluated episodes to what is left for the furnace."""
     if not facts.ledger:
-        return section("ledger", "What is left of the successes", absent("The run was not evaluated: there is no ledger."))
+        return section(
+            "ledger", "What is left of the successes", absent("The run was not evaluated: there is no ledger.")
+        )
     episodes = facts.subject.episodes if facts.subject is not None else math.nan
     total = max([value for value in (*facts.ledger.values(), episodes) if math.isfinite(value)] + [1.0])
     rows, previous = [], math.nan
@@ -238,21 +274,32 @@ def ledger_section(facts: Facts) -> Html:
     if math.isfinite(true):
         note = "of the designs at the goal, those that reach it in the synthetic world, where the truth is known"
         rows.append(_stage_row("True", note, true, total, goal, hollow=True))
-    heads = (("Final design of an episode is …", None), ("", "plot"), ("Designs", "number"), ("of the line above", "number"))
+    heads = (
+        ("Final design of an episode is …", None),
+        ("", "plot"),
+        ("Designs", "number"),
+        ("of the line above", "number"),
+    )
     head = el("tr", [el("th", words, scope="col", class_=kind) for words, kind in heads])
     table = el("table", el("thead", head), el("tbody", rows), class_="funnel stack")
     share = number(dig(facts.evaluation, "confirmed", "mean"))
     share = share if math.isfinite(share) else number(dig(facts.evaluation, "confirmed_share"))
     words = (
-        f"The judge agrees with {percent(share)} of the designs at the goal, in or out of domain." if math.isfinite(share) else ""
+        f"The judge agrees with {percent(share)} of the designs at the goal, in or out of domain."
+        if math.isfinite(share)
+        else ""
     )
-    return section("ledger", "What is left of the successes", el("div", table, class_="scroll"), el("p", words, class_="caption"))
+    return section(
+        "ledger", "What is left of the successes", el("div", table, class_="scroll"), el("p", words, class_="caption")
+    )
 
 
 def _stage_row(
     label: str, note: str, value: float, total: float, previous: float, good: bool = False, hollow: bool = False
 ) -> Html:
-    bar = el("div", class_="bar hollow" if hollow else "bar", style=f"width:{100 * value / total:.2f}%")
+    bar = None
+    if value > 0:
+        bar = el("div", class_="bar hollow" if hollow else "bar", style=f"width:{100 * value / total:.2f}%")
     share = percent(value / previous) if previous > 0 else DASH
     return el(
         "tr",
@@ -277,8 +324,8 @@ def training_section(facts: Facts) -> Html:
     if math.isfinite(speed):
         words.append(f"{count(speed)} steps per second")
     caption = (
-        "Thin: each iteration; thick: running mean. Training episodes explore with noise, so their goal share is not the success rate "  # noqa: E501
-        "above. Numbered dashes: warnings. Dotted: the surrogate was replaced by a new version."
+        f"{_line_words(facts)}Training episodes explore with noise, so their goal share is not the success rate above. "
+        "Numbered dashes: warnings. Dotted: the surrogate was replaced by a new version."
     )
     if curve is None:
         shown: Html = absent("No metrics were recorded, so there is no learning curve.")
@@ -287,11 +334,20 @@ def training_section(facts: Facts) -> Html:
     return section("training", "Training", el("p", f"{', '.join(words)}.") if words else None, shown, _warnings(facts))
 
 
+def _line_words(facts: Facts) -> str:
+    metrics = facts.files.metrics
+    return "Thin: each iteration; thick: running mean. " if metrics is not None and len(metrics) >= SMOOTH_FROM else ""
+
+
 def _warnings(facts: Facts) -> Html:
     warnings = facts.files.warnings
     if not warnings:
         told = any(item.file == "warnings.json" for item in facts.files.missing)
-        return absent("warnings.json is missing: whether a failure signature fired is not known." if told else "No failure signature fired.")  # noqa: E501
+        return absent(
+            "warnings.json is missing: whether a failure signature fired is not known."
+            if told
+            else "No failure signature fired."
+        )
     items = [
         el(
             "li",

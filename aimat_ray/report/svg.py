@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours of the light theme. An inlined figure refers to the page's variable of that name instead, so one picture serves
-# both themes. The order of the series is chosen to differ in lightness too, for print and colour-blind readers.
+# Colours of the light theme. An inlined figure refers to the page's variable of that name instead, so one picture
+# serves both themes. The order of the series is chosen to differ in lightness too, for print and colour-blind readers.
 COLOURS = {
     "ink": "#1c2730",
     "muted": "#5b6b77",
@@ -50,7 +50,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)
 WIDE, NARROW = 9.6, 4.7  # inches; a page shows the narrow drawing on a phone, so that its text stays readable
 Draw = Callable[[bool], "Figure | None"]
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # formulas come from user files: a dollar sign must not start mathematics
     "font.family": "sans-serif",

@@ -106,7 +106,9 @@ def _draw_panel(ax: Axes, steps: FloatArray, metrics: pd.DataFrame, panel: Panel
         marker = "o" if len(values) == 1 else None
         ax.plot(steps, _smooth(values), color=colour, linestyle=dash, label=label, marker=marker)
     ax.set_title(panel.title, pad=24)
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=4, columnspacing=1.2, handletextpad=0.5, borderpad=0.2)
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=4, columnspacing=1.2, handletextpad=0.5, borderpad=0.2
+    )
     ax.xaxis.set_major_formatter(lambda value, _: count(value))
     ax.locator_params(axis="x", nbins=5)
     if panel.share:
@@ -123,9 +125,9 @@ def _mark_events(ax: Axes, steps: FloatArray, metrics: pd.DataFrame, warnings: S
         if not np.isfinite(at):
             continue
         ax.axvline(at, color=COLOURS["warm"], linewidth=1, linestyle=(0, (3, 2)), zorder=2)
-        ax.text(
-            at, 0.985, f" {position}", transform=ax.get_xaxis_transform(), va="top", fontsize=8.5,
-            fontweight="bold", color=COLOURS["warm"],
+        ax.annotate(
+            str(position), (at, 1), (3, -2), xycoords=ax.get_xaxis_transform(), textcoords="offset points", va="top",
+            fontsize=8.5, fontweight="bold", color=COLOURS["warm"],
         )  # fmt: skip
     if "surrogate_version" in metrics:
         versions = metrics["surrogate_version"].astype(str).to_numpy()

@@ -6,14 +6,14 @@ import math
 
 from aimat_ray.problem import DerivedSpec, DesignProblem, PropertySpec
 
-DASH = "–"
+DASH, MINUS = "–", "−"
 SPACE = "\u00a0"  # between a number and its unit: never broken over two lines
 Spec = PropertySpec | DerivedSpec
 
 
 def fixed(value: float, decimals: int = 1) -> str:
     """A number with fixed decimals; a dash where it is not known."""
-    return f"{value:.{decimals}f}" if math.isfinite(value) else DASH
+    return f"{value:.{decimals}f}".replace("-", MINUS) if math.isfinite(value) else DASH
 
 
 def count(value: float) -> str:
@@ -30,16 +30,29 @@ def percent(share: float, decimals: int = 0) -> str:
     """A share 0..1 in percent. One that is not quite 0 or 1 is never rounded to it."""
     if not math.isfinite(share):
         return DASH
+    if 0 < share < 0.0005 or 0.9995 < share < 1:
+        return f"< 0.1{SPACE}%" if share < 0.5 else f"> 99.9{SPACE}%"
     if decimals == 0 and (0 < share < 0.005 or 0.995 < share < 1):
         decimals = 1
     return f"{100 * share:.{decimals}f}{SPACE}%"
 
 
+def probability(value: float) -> str:
+    """A probability with two decimals, or more where these would say 0 or 1."""
+    return fixed(value, 2 if 0.005 <= value < 0.995 else 3)
+
+
 def rate(mean: float, lower: float, upper: float) -> str:
     """A rate with its 95 % interval, such as "62 % (56–67 %)"."""
+    ends = span(lower, upper)
+    return f"{percent(mean)} ({ends})" if ends else percent(mean)
+
+
+def span(lower: float, upper: float) -> str:
+    """The ends of an interval of a rate in whole percent; empty where they are not known."""
     if not (math.isfinite(lower) and math.isfinite(upper)):
-        return percent(mean)
-    return f"{percent(mean)} ({100 * lower:.0f}–{percent(upper)})"
+        return ""
+    return f"{100 * lower:.0f}–{100 * upper:.0f}{SPACE}%"
 
 
 def with_unit(value: str, unit: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from ray import tune
 
 from aimat_ray.env.alloy_env import AlloyEnv, AlloyVectorEnv, Labeler
+from aimat_ray.env.goals import HarderGoals
 from aimat_ray.env.task import DesignTask
 from aimat_ray.experience.pool import PoolExperience, build_pool, experience_of, usable_in
 from aimat_ray.rl.prepare import Workbench
@@ -59,6 +61,7 @@ def build_config(bench: Workbench, labeler: Labeler | None = None) -> TD3Config:
     extra: dict[str, Any] = {}
     if labeler is not None:
         extra = {"label": ((n_elements,), np.float32), "label_weight": ((), np.float32)}
+    task = training_task(task)
     config = apply_agent_config(TD3Config(), settings.agent)
     config.environment(
         ENV_NAME,
@@ -76,6 +79,11 @@ def build_config(bench: Workbench, labeler: Labeler | None = None) -> TD3Config:
     return config
 
 
+def training_task(task: DesignTask) -> DesignTask:
+    """The task as the agent trains on it: goals as much harder as the settings say."""
+    return replace(task, goals=HarderGoals(task.goals, task.settings.train_aim))
+
+
 def build_algorithm(bench: Workbench, labeler: Labeler | None = None) -> TD3:
     """The algorithm, its trusted rows in place."""
     algorithm: TD3 = build_config(bench, labeler).build_algo()
@@ -90,9 +98,10 @@ def pool_experience(bench: Workbench) -> PoolExperience:
     """The trusted pool as this run's agent would have lived it."""
     pool = build_pool(bench.data.regression, bench.task.max_step)
     only_measured = bench.settings.pool.mode == "measured_only"
-    usable, base = usable_in(pool, bench.task, only_measured)
+    task = training_task(bench.task)
+    usable, base = usable_in(pool, task, only_measured)
     rng = np.random.default_rng([bench.settings.seed, 7])
-    return experience_of(usable, base, bench.task, bench.predictor, rng)
+    return experience_of(usable, base, task, bench.predictor, rng)
 
 
 def trusted_columns(experience: PoolExperience, labeler: Labeler | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The list of new alloys: rounded as they would be weighed in, predicted again, ranked by what two surrogates agree on."""
+"""The list of new alloys: rounded as for weighing in, predicted again, ranked by what two surrogates agree on."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.data.composition import format_formula, round_at_pct
+from aimat_ray.env.goals import goal_margin
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.walk import WalkState, judge
-from aimat_ray.rl.ledger import Stages, distance_to_measured_at_pct, goal_margin, nearest_at_pct, pass_stages
+from aimat_ray.prediction import DomainReason, Prediction
+from aimat_ray.rl.ledger import Stages, distance_to_measured_at_pct, nearest_at_pct, pass_stages
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.run_dir import RunDirectory
-from aimat_ray.surrogate.base import DomainReason, Prediction
 
 MAX_CANDIDATES = 50
 MIN_DISTANCE_AT_PCT = 1.0  # candidates nearer to a better one than this are left out
 N_CLUSTERS = 2  # the published study cast the alloys nearest to two cluster centres
 
 
-def write_candidates(bench: Workbench, walks: WalkState | None, methods: list[str], run: RunDirectory) -> dict[str, Any]:
+def write_candidates(
+    bench: Workbench, walks: WalkState | None, methods: list[str], run: RunDirectory
+) -> dict[str, Any]:
     """Rank the designs that reached the goal and write `candidates.csv`.
 
     Args:

@@ -1,7 +1,7 @@
 """What an action does, as a differentiable function: the torch twin of env/transition.py.
 
-A critic that sees the effect of an action instead of its raw numbers need not learn which numbers have no effect (most of
-them, after masking and projection). The actor's gradient flows through the effect.
+A critic that sees the effect of an action instead of its raw numbers need not learn which numbers have no effect (most
+of them, after masking and projection). The actor's gradient flows through the effect.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ _PRESENT = 4.0  # rank key of present elements: above every wish, which lies in 
 
 
 class EffectModel(nn.Module):
-    """Interface: effect of an action, and the action that would have a wanted effect."""
+    """Interface: the effect of an action, and its distance to a wanted one."""
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         """Effect of `action` [B, A] in `obs` [B, O], [B, A]."""
         raise NotImplementedError
 
-    def action_error(self, obs: Tensor, action: Tensor, label: Tensor) -> Tensor:
-        """Distance of an action from the one that has the wanted effect, element by element.
+    def label_error(self, obs: Tensor, action: Tensor, effect: Tensor, label: Tensor) -> Tensor:
+        """How far an action's effect is from a wanted one, with a gradient that leads there.
 
         Args:
             obs: Observations, [B, O].
             action: Actions, [B, A].
+            effect: Their effects, [B, A].
             label: Wanted effects, [B, A].
 
         Returns:
-            Signed differences, [B, A]; zero where any value of the action would do.
+            Signed differences, [B, A].
         """
-        raise NotImplementedError
+        return effect - label
 
 
 class IdentityEffect(EffectModel):
@@ -50,16 +51,13 @@ class IdentityEffect(EffectModel):
         """The action itself."""
         return action
 
-    def action_error(self, obs: Tensor, action: Tensor, label: Tensor) -> Tensor:
-        """Difference to the labelled action."""
-        return action - label
-
 
 class ProjectedEffect(EffectModel):
     """Composition change of a `simplex` move, in units of the largest step.
 
-    Observations start with the E atomic fractions, followed by the one-hot base (W windows). The projection is solved in float64 on the few elements that can be non-zero; its gradient is exact and closed:
-    free elements share a change equally, elements capped by the base move with it.
+    Observations start with the E atomic fractions, followed by the one-hot base (W windows). The projection is solved
+    in float64 on the few elements that can be non-zero; its gradient is exact and closed: free elements share a change
+    equally, elements capped by the base move with it.
 
     Args:
         lower: Smallest fractions of each window, [W, E].
@@ -70,6 +68,13 @@ class ProjectedEffect(EffectModel):
         base_from: Where the base is read: in the `one_hot` block, or, for observations without one, from the `largest`
             fraction. With one window it is not read at all.
     """
+
+    lower: Tensor
+    upper: Tensor
+    base: Tensor
+    max_elements: Tensor
+    admitted: Tensor
+    tie_break: Tensor
 
     def __init__(
         self,
@@ -99,7 +104,8 @@ class ProjectedEffect(EffectModel):
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         """Composition change (x' - x) / max_step, [B, E], in the dtype of the action."""
-        effect: Tensor = _SimplexMove.apply(action, obs[:, : self.n_elements].detach(), self.window_of(obs), self)
+        at_frac = obs[:, : self.n_elements].detach()
+        effect: Tensor = _SimplexMove.apply(action, at_frac, self.window_of(obs), self)  # type: ignore[no-untyped-call]
         return effect
 
     def window_of(self, obs: Tensor) -> Tensor:
@@ -110,17 +116,15 @@ class ProjectedEffect(EffectModel):
             return obs[:, : self.n_elements][:, self.base].argmax(dim=1)
         return obs[:, self.n_elements : self.n_elements + self.n_windows].argmax(dim=1)
 
-    def action_error(self, obs: Tensor, action: Tensor, label: Tensor) -> Tensor:
-        """Distance in action space, where entering elements have a gradient too.
+    def label_error(self, obs: Tensor, action: Tensor, effect: Tensor, label: Tensor) -> Tensor:
+        """Difference of effects; for an absent element that shall enter but does not yet, the way to its entry.
 
-        The effect of an absent element is flat below its entry threshold, so an error measured on effects could never
-        teach the actor to let an element enter. A present element's wanted effect is its action; an absent one enters by
-        e with the action 0.5 + e/2; an absent one that shall stay out needs any action below zero.
+        Below the entry threshold the effect is flat, so a difference of effects alone could never teach the actor to let
+        an element enter. It enters by e with the action 0.5 + e/2: that is what such an element's action is compared with.
         """
-        present = obs[:, : self.n_elements] > 0
-        wanted = torch.where(present, label, ENTER_ABOVE + (1 - ENTER_ABOVE) * label)
-        stays_out = ~present & (label <= 0)
-        return torch.where(stays_out, action.clamp(min=0.0), action - wanted)
+        waits_outside = (obs[:, : self.n_elements] <= 0) & (label > 0) & (action <= ENTER_ABOVE)
+        to_entry = action - (ENTER_ABOVE + (1 - ENTER_ABOVE) * label)
+        return torch.where(waits_outside, to_entry, effect - label)
 
 
 def build_effect(spec: Mapping[str, Any]) -> EffectModel:
@@ -184,7 +188,7 @@ def _active_columns(
     One ranking does both jobs: present elements come first, then the strongest wishes, as many as the base admits.
     """
     present = at_frac > 0
-    # Equal wishes (clipped at 1) rank by position, as the stable sort in numpy does; float32 actions differ by 6e-8 or not.
+    # Equal wishes (clipped at 1) rank by position, as numpy's stable sort does; others differ by 6e-8 in float32.
     wish = torch.where(action > ENTER_ABOVE, action.double().clamp_(max=1.0) - rule.tie_break, 0.0)
     key = torch.where(present, _PRESENT, wish * rule.admitted[window])
     width = max(rule.width, int(present.sum(1).max()))

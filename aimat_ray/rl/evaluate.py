@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 
 from aimat_ray.data.composition import format_formula
-from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, run_episodes
+from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, run_episodes, settle
 from aimat_ray.env.walk import WalkState, fresh_walks
+from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.rl.ledger import confirmed_by, pass_stages
 from aimat_ray.rl.policy import Policy, PolicyProposals
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.statistics import Rate
+from aimat_ray.search.archive import Archive
+from aimat_ray.search.archive_walk import ArchiveWalk
+from aimat_ray.search.ceiling import ceiling
 from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAction
 
 _TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
@@ -29,10 +33,19 @@ MakeChooser = Callable[[Workbench, CountingPredictor], Chooser]
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One method's episodes on all evaluation seeds."""
+    """One method's episodes on all evaluation seeds.
+
+    Attributes:
+        name: Of the method.
+        episodes: One batch per seed.
+        settled: Per seed the designs that the successful walks settled on; None where there was no success.
+        settle_predictions: What the settling cost, in all.
+    """
 
     name: str
     episodes: tuple[Episodes, ...]
+    settled: tuple[WalkState | None, ...]
+    settle_predictions: int
 
     @property
     def rate(self) -> Rate:
@@ -55,8 +68,8 @@ class MethodResult:
         }
 
 
-def standard_methods(policy: Policy | None, lookahead: int) -> dict[str, MakeChooser]:
-    """The policy in its three forms and the controls that need no preparation."""
+def standard_methods(policy: Policy | None, archive: Archive | None, lookahead: int) -> dict[str, MakeChooser]:
+    """The policy in its three forms and its controls."""
     methods: dict[str, MakeChooser] = {}
     if policy is not None:
         noisy = Policy(policy.task, policy.actor, RUN_TIME_NOISE)
@@ -66,6 +79,8 @@ def standard_methods(policy: Policy | None, lookahead: int) -> dict[str, MakeCho
             NOISY: lambda bench, counter: noisy,
             LOOKAHEAD: lambda bench, counter: Greedy(bench.task, counter, lookahead, proposer=proposals),
         }
+    if archive is not None:
+        methods["archive_walk"] = lambda bench, counter: ArchiveWalk.of(archive, bench.task)
     return methods | {
         "zero_action": lambda bench, counter: ZeroAction(bench.task),
         "random": lambda bench, counter: RandomAction(bench.task),
@@ -76,12 +91,23 @@ def standard_methods(policy: Policy | None, lookahead: int) -> dict[str, MakeCho
 
 def run_method(bench: Workbench, name: str, make: MakeChooser) -> MethodResult:
     """Run one method from the test starts of every evaluation seed."""
-    episodes = []
+    episodes, settled, cost = [], [], 0
     for stream, start in test_starts(bench):
         counter = CountingPredictor(bench.predictor)
         rng = np.random.default_rng([bench.settings.seed, stream, 1])
-        episodes.append(run_episodes(bench.task, counter, start, make(bench, counter), rng))
-    return MethodResult(name, tuple(episodes))
+        choose = make(bench, counter)
+        walked = run_episodes(bench.task, counter, start, choose, rng)
+        episodes.append(walked)
+        safe = None
+        if name.startswith(POLICY) and walked.goal.any():
+            counter = CountingPredictor(bench.predictor)
+            choose, arrived = make(bench, counter), walked.final.rows(walked.goal)
+            safe = settle(bench.task, counter, arrived, choose, rng, bench.settings.evaluation.settle_steps)
+            cost += counter.n_predictions
+        elif walked.goal.any():
+            safe = walked.final.rows(walked.goal)
+        settled.append(safe)
+    return MethodResult(name, tuple(episodes), tuple(settled), cost)
 
 
 def test_starts(bench: Workbench) -> Iterator[tuple[int, WalkState]]:
@@ -108,10 +134,9 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
     feasible = sum(e.n_feasible for e in own.episodes)
     met = np.sum([e.n_met for e in own.episodes], axis=0)
     ledger = ledger_of(bench, own)
-    goals = ledger["goal"] or 0
-    confirmed = sum(
-        int(confirmed_by(bench.task, bench.judge, e.final.rows(e.goal)).sum()) for e in own.episodes if e.goal.any()
-    )
+    goals = sum(int(e.goal.sum()) for e in own.episodes)
+    confirmed = _confirmed(bench, [state for state in own.settled if state is not None])
+    at_border = _confirmed(bench, [e.final.rows(e.goal) for e in own.episodes if e.goal.any()])
     document: dict[str, Any] = {
         "mode": bench.settings.env.mode,
         "method": main,
@@ -124,6 +149,8 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
         "controls": {name: r.as_dict() for name, r in results.items() if not name.startswith(POLICY)},
         "confirmed_share": confirmed / goals if goals else None,
         "confirmed": Rate.of(confirmed, goals).as_dict(),
+        "confirmed_at_first_goal": Rate.of(at_border, goals).as_dict(),
+        "settle_predictions": own.settle_predictions / goals if goals else None,
         "ledger": ledger,
     }
     for name, key in ((LOOKAHEAD, "sr_goal_lookahead"), (NOISY, "sr_goal_noise")):
@@ -132,20 +159,28 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
     return document
 
 
+def _confirmed(bench: Workbench, designs: list[WalkState]) -> int:
+    """How many designs at the goal the judge confirms."""
+    return sum(int(confirmed_by(bench.task, bench.judge, design).sum()) for design in designs)
+
+
 def ledger_of(bench: Workbench, result: MethodResult) -> dict[str, int | None]:
-    """Counts of the stages over all episodes of a method."""
-    final = _joined([e.final for e in result.episodes])
-    return pass_stages(bench, final).counts()
+    """Counts of the stages over all episodes of a method; successful walks count with what they settled on."""
+    states = []
+    for episodes, settled in zip(result.episodes, result.settled, strict=True):
+        final = episodes.final
+        states.append(final if settled is None else final.updated(episodes.goal, settled))
+    return pass_stages(bench, _joined(states)).counts()
 
 
 def goal_walks(results: dict[str, MethodResult], order: list[str]) -> tuple[WalkState | None, list[str]]:
-    """Final states at the goal, the named methods first, and which method found each."""
+    """Designs at the goal, those of the named methods first, and which method found each."""
     states, methods = [], []
     for name in order:
-        for episodes in results[name].episodes if name in results else ():
-            if episodes.goal.any():
-                states.append(episodes.final.rows(episodes.goal))
-                methods += [name] * int(episodes.goal.sum())
+        for state in results[name].settled if name in results else ():
+            if state is not None:
+                states.append(state)
+                methods += [name] * len(state)
     return (_joined(states) if states else None), methods
 
 
@@ -185,20 +220,17 @@ def episode_rows(bench: Workbench, results: dict[str, MethodResult]) -> list[dic
     return rows
 
 
-def evaluate(
-    bench: Workbench, policy: Policy | None, say: Say, extra: dict[str, MakeChooser] | None = None
-) -> dict[str, MethodResult]:
+def evaluate(bench: Workbench, policy: Policy | None, archive: Archive | None, say: Say) -> dict[str, MethodResult]:
     """Run the policy and its controls.
 
     Args:
         bench: What the run works with.
         policy: The trained policy, or None for a run without learning.
+        archive: Goal alloys for the archive walk, or None.
         say: Told each rate.
-        extra: Further methods by name.
     """
     results = {}
-    methods = standard_methods(policy, bench.settings.evaluation.lookahead) | (extra or {})
-    for name, make in methods.items():
+    for name, make in standard_methods(policy, archive, bench.settings.evaluation.lookahead).items():
         results[name] = run_method(bench, name, make)
         rate = results[name].rate
         say(
@@ -206,3 +238,15 @@ def evaluate(
             f"{results[name].predictions_per_episode:,.0f} predictions per episode"
         )
     return results
+
+
+def ceiling_control(bench: Workbench, say: Say) -> dict[str, dict[str, Any]]:
+    """The share of test starts for which a long evolutionary search finds a composition at the goal."""
+    if bench.settings.env.mode == "paper":
+        return {}
+    _, start = next(test_starts(bench))
+    some = start.rows(np.arange(min(bench.settings.evaluation.ceiling_episodes, len(start))))
+    found = ceiling(bench.task, bench.predictor, some, cache=SurrogateStore().root / "ceilings")
+    rate = Rate.of(int(found.goal.sum()), len(found.goal))
+    say(f"{'ceiling':>17}: {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}] by evolutionary search")
+    return {"ceiling": rate.as_dict() | {"predictions": float(found.predictions.mean()), "episodes": rate.n}}

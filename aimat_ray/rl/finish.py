@@ -9,7 +9,7 @@ from aimat_ray.rl.evaluate import (
     LOOKAHEAD,
     NOISY,
     POLICY,
-    MakeChooser,
+    ceiling_control,
     episode_rows,
     evaluate,
     evaluation_document,
@@ -19,6 +19,7 @@ from aimat_ray.rl.policy import Policy
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
 from aimat_ray.rl.run_record import data_document, goal_document
+from aimat_ray.search.archive import Archive
 
 
 def finish_run(
@@ -26,8 +27,8 @@ def finish_run(
     run: RunDirectory,
     policy: Policy | None,
     train: dict[str, Any] | None,
+    archive: Archive | None,
     say: Say,
-    extra: dict[str, MakeChooser] | None = None,
     main: str = POLICY,
 ) -> dict[str, Any]:
     """Evaluate a run and write `evaluation.json`, `evaluation_episodes.parquet` and `candidates.csv`.
@@ -37,16 +38,19 @@ def finish_run(
         run: Its folder.
         policy: The trained policy; None for a run without learning.
         train: What training cost; None for a run without learning.
+        archive: Goal alloys that search has found; walking to the nearest is a control.
         say: Told what happens.
-        extra: Further methods to evaluate.
         main: The method that the run is about.
 
     Returns:
         The evaluation document.
     """
     say("strict evaluation: fresh starts, no restarts, every surrogate prediction counted")
-    results = evaluate(bench, policy, say, extra)
+    results = evaluate(bench, policy, archive, say)
     evaluation = evaluation_document(bench, results, main)
+    evaluation["controls"] |= ceiling_control(bench, say)
+    if archive is not None:
+        evaluation["archive"] = {"n": len(archive), "predictions": archive.predictions_spent}
     evaluation["goal"] = goal_document(bench.problem, bench.goals[0])
     walks, methods = goal_walks(results, [main, LOOKAHEAD, NOISY])
     run.write_table("evaluation_episodes.parquet", episode_rows(bench, results))

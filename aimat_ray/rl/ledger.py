@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.data.composition import composition_key
-from aimat_ray.env.goals import GoalBatch, thresholds_met
+from aimat_ray.env.goals import thresholds_met
 from aimat_ray.env.legality import BoolArray, FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, exchanged, judge
+from aimat_ray.prediction import Predictor
 from aimat_ray.rl.prepare import Workbench
-from aimat_ray.surrogate.base import Predictor
 
 NEW_AT_PCT = 1.0  # nearer to a measured alloy than this is not new
 _CHUNK = 256
@@ -116,13 +116,3 @@ def first_of_kind(at_frac: FloatArray, among: BoolArray) -> BoolArray:
         _, index = np.unique(composition_key(at_frac[rows], 0), return_index=True)
         first[rows[index]] = True
     return first
-
-
-def goal_margin(quantities: FloatArray, goals: GoalBatch) -> FloatArray:
-    """Smallest relative distance to a bound of the goal, [B]; positive inside, infinite for a goal that asks nothing."""
-    asked_low, asked_high = np.isfinite(goals.at_least), np.isfinite(goals.at_most)
-    low = np.where(asked_low, goals.at_least, 0.0)
-    high = np.where(asked_high, goals.at_most, 0.0)
-    above = np.where(asked_low, (quantities - low) / np.maximum(np.abs(low), 1e-9), np.inf)
-    below = np.where(asked_high, (high - quantities) / np.maximum(np.abs(high), 1e-9), np.inf)
-    return np.asarray(np.minimum(above, below).min(axis=1))

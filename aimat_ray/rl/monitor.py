@@ -36,6 +36,7 @@ class Monitor:
         self._began = time.monotonic()
         self._seconds_before = 0.0
         self._next_line = 0
+        self._purge_step: int | None = None  # events from here on belong to lost work
         self._writer: SummaryWriter | None = None
 
     def rewind(self, env_steps: int) -> None:
@@ -44,7 +45,10 @@ class Monitor:
         if (self._run / "warnings.json").exists():
             stored = self._run.read_json("warnings.json")
             self.warnings = [warning for warning in stored if warning["env_steps"] <= env_steps]
+        for n in range(len(self.rows)):  # what is being reported already need not be repeated
+            check(self.rows[: n + 1], self._quiet)
         self._seconds_before = float(self.rows[-1]["seconds"]) if self.rows else 0.0
+        self._purge_step = env_steps + 1
         self._say(f"resumed at {env_steps:,} env steps")
 
     def record(self, algorithm: TD3, result: dict[str, Any]) -> None:
@@ -73,7 +77,7 @@ class Monitor:
 
     def _events(self) -> SummaryWriter:
         if self._writer is None:
-            self._writer = SummaryWriter(str(self._run / "tensorboard"))
+            self._writer = SummaryWriter(str(self._run / "tensorboard"), purge_step=self._purge_step)
         return self._writer
 
     def _row(self, algorithm: TD3, result: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from aimat_ray.env.goals import harder
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, observe
@@ -15,6 +16,8 @@ from aimat_ray.env.walk import WalkState, observe
 @dataclass(frozen=True)
 class Policy:
     """The deterministic actor: one observation in, one action out, no surrogate call of its own.
+
+    It sees its goal as hard as in training (`train_aim`).
 
     Attributes:
         task: What is designed; gives the observation.
@@ -31,7 +34,8 @@ class Policy:
         import torch
 
         with torch.no_grad():
-            action = self.actor(torch.from_numpy(observe(self.task, state))).numpy().astype(np.float64)
+            seen = replace(state, goals=harder(state.goals, self.task.settings.train_aim))
+            action = self.actor(torch.from_numpy(observe(self.task, seen))).numpy().astype(np.float64)
         if self.noise > 0:
             action = np.clip(action + rng.normal(0.0, self.noise, action.shape), -1.0, 1.0)
         return action

@@ -18,6 +18,8 @@ from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.rl.prepare import BUNDLE_SEED, Say
 from aimat_ray.rl.run_dir import RunDirectory
 
+REWARDS, PICTURE = "pool_rewards.parquet", "pool.svg"
+
 
 def summarise_pool(spec: str, bundle: str, clean: bool, out: Path, say: Say) -> dict[str, Any]:
     """Build the pool of a data set and measure it.
@@ -26,12 +28,13 @@ def summarise_pool(spec: str, bundle: str, clean: bool, out: Path, say: Say) -> 
         spec: Which data.
         bundle: Surrogate that imputes unmeasured properties; always fitted on the cleaned data.
         clean: Whether the pool is built on the cleaned table.
-        out: Folder for `pool.json` and the rewards.
+        out: Folder for `pool.json` and the rewards; whoever shows them draws the picture.
         say: Told what happens.
 
     Returns:
         The document of `aimat pool build --json`.
     """
+    run = RunDirectory(out)
     problem = load_problem()
     data = load_data(spec, problem)
     table = data if clean else load_data(spec, problem, clean=False)
@@ -40,17 +43,16 @@ def summarise_pool(spec: str, bundle: str, clean: bool, out: Path, say: Say) -> 
     pool = build_pool(table.regression, task.max_step)
     usable, base = usable_in(pool, task, only_measured=False)
     rewards = experience_of(usable, base, task, predictor, np.random.default_rng(0)).reward
-    run = RunDirectory(out)
     document = {
         "data": {"name": data.name, "checksum": data.checksum, "synthetic": data.synthetic, "cleaned": clean},
         "surrogate_version": predictor.version,
         **pool_facts(pool, problem),
         "reward": reward_facts(rewards),
         "n_rewarded": len(rewards),
-        "picture": str(out / "pool.svg"),
+        "picture": str(out / PICTURE) if len(rewards) else None,
     }
     run.write_json("pool.json", document)
-    run.write_table("pool_rewards.parquet", [{"reward": float(value)} for value in rewards])
+    run.write_table(REWARDS, [{"reward": float(value)} for value in rewards])
     return document
 
 
@@ -65,7 +67,7 @@ def paper_task(problem: DesignProblem, data: AlloyData) -> DesignTask:
 def pool_facts(pool: TrustedPool, problem: DesignProblem) -> dict[str, Any]:
     """Size, exactness and provenance."""
     measured = pool.measured
-    both = measured.all(axis=1)
+    both = np.asarray(measured.all(axis=1))
     return {
         "n_transitions": len(pool),
         "n_compositions": pool.n_compositions,

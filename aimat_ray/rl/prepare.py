@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aimat_ray.config import DesignSettings
-from aimat_ray.data.goals import BaseGoal, goal_for_base
+from aimat_ray.data.goals import BaseGoal
 from aimat_ray.data.sources import AlloyData, load_data
+from aimat_ray.data.user_goals import any_goal
 from aimat_ray.env.task import DesignTask, fixed_goals, make_task
 from aimat_ray.errors import ProblemError
 from aimat_ray.problem import DesignProblem, load_problem
@@ -21,36 +22,46 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
+ALL_BASES = "all"
 BUNDLE_SEED = 0  # the surrogate does not change with the seed of a run, so that runs share one fit
 
 
 @dataclass(frozen=True)
-class Workbench:
-    """What a run works with.
+class Inputs:
+    """What a run is asked for, checked: everything that can be refused before anything takes minutes.
 
     Attributes:
         settings: Resolved settings.
         problem: The design problem.
         data: Measured (or synthetic) alloys after the declared cleaning.
-        bundle: The surrogate that the agent trains on.
-        judge: An independent surrogate, used only to confirm.
         goals: One goal per base.
         task: Windows, goals and scales as the environment needs them.
-        predictor: Client of the surrogate.
     """
 
     settings: DesignSettings
     problem: DesignProblem
     data: AlloyData
-    bundle: SurrogateBundle
-    judge: SurrogateBundle
     goals: tuple[BaseGoal, ...]
     task: DesignTask
+
+
+@dataclass(frozen=True)
+class Workbench(Inputs):
+    """What a run works with.
+
+    Attributes:
+        bundle: The surrogate that the agent trains on.
+        judge: An independent surrogate, used only to confirm.
+        predictor: Client of the surrogate.
+    """
+
+    bundle: SurrogateBundle
+    judge: SurrogateBundle
     predictor: SurrogateClient
 
 
-def prepare(settings: DesignSettings, say: Say = logger.info) -> Workbench:
-    """Load data, fit or load the surrogates, and set the goal.
+def read_inputs(settings: DesignSettings, say: Say = logger.info) -> Inputs:
+    """Load the data and set the goal.
 
     Args:
         settings: What to design.
@@ -60,41 +71,77 @@ def prepare(settings: DesignSettings, say: Say = logger.info) -> Workbench:
         BadInputError: The data, the base or the goal can't be used.
     """
     problem = load_problem(settings.problem)
-    problem.check_base(settings.base)
+    asked = asked_bases(settings.base, problem)
     data = load_data(settings.data, problem)
     kind = "SYNTHETIC data" if data.synthetic else "data"
     say(f"{kind} {data.name}: {len(data.regression)} property rows, {len(data.classification)} class rows")
-    goals = tuple(_goal(settings, problem, data, base) for base in (settings.base,))
+    goals = tuple(_goals(settings, problem, data, asked))
     for goal in goals:
         say(goal.describe(problem))
-    task = make_task(problem, data, (settings.base,), fixed_goals(problem, goals), settings.env)
+    bases = tuple(goal.base for goal in goals)
+    task = make_task(problem, data, bases, fixed_goals(problem, goals), settings.env)
+    return Inputs(settings, problem, data, goals, task)
+
+
+def prepare(inputs: Inputs, say: Say = logger.info) -> Workbench:
+    """Fit or load the surrogates.
+
+    Args:
+        inputs: What the run is asked for.
+        say: Told what happens, one line at a time.
+    """
     store = SurrogateStore()
     bundles = []
-    for name in (settings.bundle, "judge"):
+    for name in (inputs.settings.bundle, "judge"):
         say(f"surrogate {name}: loading, or fitting if this data set is new")
-        bundles.append(store.get_or_fit(name, data, problem, BUNDLE_SEED, lambda text, share: say(f"  {text}")))
+        bundles.append(
+            store.get_or_fit(name, inputs.data, inputs.problem, BUNDLE_SEED, lambda text, share: say(f"  {text}"))
+        )
     bundle, judge = bundles
-    if settings.transport == "serve":
+    if inputs.settings.transport == "serve":
         predictor = _serve(store, bundle)
     else:
         predictor = SurrogateClient.stored(store.root, bundle.version)
-    return Workbench(settings, problem, data, bundle, judge, goals, task, predictor)
+    return Workbench(**vars(inputs), bundle=bundle, judge=judge, predictor=predictor)
 
 
-def _goal(settings: DesignSettings, problem: DesignProblem, data: AlloyData, base: str) -> BaseGoal:
+def asked_bases(text: str, problem: DesignProblem) -> tuple[str, ...]:
+    """Bases of a run: one, several separated by commas, or all of the problem's.
+
+    Raises:
+        ProblemError: One of them is not a base of the problem.
+    """
+    if text == ALL_BASES:
+        return problem.bases
+    return tuple(dict.fromkeys(problem.check_base(base.strip()) for base in text.split(",")))
+
+
+def _goals(settings: DesignSettings, problem: DesignProblem, data: AlloyData, asked: tuple[str, ...]) -> list[BaseGoal]:
+    """One goal per base; when all bases are asked for, those without window or evidence are left out."""
+    goals = []
+    for base in asked:
+        goal = None
+        if base in data.windows:
+            goal = any_goal(problem, data, base, settings.goal, settings.percentile)
+        if goal is not None:
+            goals.append(goal)
+        elif settings.base != ALL_BASES:
+            raise ProblemError(_why_not(settings, problem, data, base))
+    if not goals:
+        raise ProblemError(f"data {data.name!r} support no goal {settings.goal or problem.default_goal!r} for any base")
+    return goals
+
+
+def _why_not(settings: DesignSettings, problem: DesignProblem, data: AlloyData, base: str) -> str:
     if base not in data.windows:
-        raise ProblemError(
+        return (
             f"base {base!r} has no window in data {data.name!r}: no measured alloy of the feasible class has it as "
             f"majority element; bases with a window: {' '.join(data.windows)}"
         )
-    goal = goal_for_base(problem, data, base, settings.goal, settings.percentile)
-    if goal is None:
-        name = settings.goal or problem.default_goal
-        raise ProblemError(
-            f"base {base!r}: no evidence for goal {name!r}; too few measured rows of this base and of its chemical group. "
-            "Choose another base, another goal, or bring more data"
-        )
-    return goal
+    return (
+        f"base {base!r}: no evidence for goal {settings.goal or problem.default_goal!r}; too few measured rows of this "
+        "base and of its chemical group. Choose another base, another goal, or bring more data"
+    )
 
 
 def _serve(store: SurrogateStore, bundle: SurrogateBundle) -> SurrogateClient:
@@ -103,7 +150,7 @@ def _serve(store: SurrogateStore, bundle: SurrogateBundle) -> SurrogateClient:
     from aimat_ray.registry.deployment import start_surrogate_service
     from aimat_ray.registry.hub import SurrogateHub
 
-    hub = SurrogateHub.start(Channel.of(bundle.manifest), store.root)
+    hub = SurrogateHub.start(Channel.of(bundle.manifest, run="design"), store.root)
     hub.publish(bundle.version)
     start_surrogate_service(hub)
     return SurrogateClient.serve()

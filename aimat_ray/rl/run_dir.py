@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -71,13 +70,15 @@ class RunDirectory:
     def read_table(self, name: str) -> list[dict[str, Any]]:
         """Rows of a parquet table, or none if it does not exist."""
         path = self / name
-        return pd.read_parquet(path).to_dict("records") if path.is_file() else []
+        if not path.is_file():
+            return []
+        return [{str(key): value for key, value in row.items()} for row in pd.read_parquet(path).to_dict("records")]
 
     def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
         final = self / name
         temporary = final.with_name(f".{final.name}.part{final.suffix}")
         write(temporary)
-        os.replace(temporary, final)
+        temporary.replace(final)
 
     def new_checkpoint(self, env_steps: int, save: Callable[[Path], Any]) -> Path:
         """Save a checkpoint completely or not at all, and drop the oldest ones."""
@@ -87,7 +88,7 @@ class RunDirectory:
             shutil.rmtree(stale, ignore_errors=True)
         temporary.parent.mkdir(exist_ok=True)
         save(temporary)
-        os.replace(temporary, final)
+        temporary.replace(final)
         for old in self._checkpoints()[:-_KEPT_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
         return final

@@ -12,7 +12,7 @@ from aimat_ray import __version__
 from aimat_ray.data.goals import BaseGoal
 from aimat_ray.errors import RunError
 from aimat_ray.problem import DesignProblem
-from aimat_ray.rl.prepare import Workbench
+from aimat_ray.rl.prepare import Inputs, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
 
 _LIBRARIES = ("ray", "torch", "gymnasium", "numpy", "pandas", "scikit-learn", "catboost")
@@ -21,13 +21,7 @@ _MAY_CHANGE = {"steps", "runners", "transport", "evaluation", "data"}
 
 
 def start_record(run: RunDirectory, bench: Workbench) -> None:
-    """Write the record of a new run.
-
-    Raises:
-        RunError: The folder already holds a run.
-    """
-    if (run / "run.json").exists():
-        raise RunError(f"{run.path} already holds a run; choose another --out, or continue it with --resume")
+    """Write the record of a new run."""
     run.write_yaml("settings.yaml", bench.settings.model_dump(mode="json"))
     run.write_json("run.json", describe(bench))
 
@@ -84,24 +78,40 @@ def versions() -> dict[str, str]:
     return found | {name: metadata.version(name) for name in _LIBRARIES}
 
 
-def check_resumable(run: RunDirectory, bench: Workbench) -> None:
-    """Refuse to continue a run with other inputs.
+def check_folder(run: RunDirectory, inputs: Inputs, resume: bool) -> None:
+    """Refuse to write a run over another one, or to continue one with other inputs.
 
     Raises:
-        RunError: There is no run, or its data, surrogate or settings are not these.
+        RunError: The folder holds a run already, or not the one to continue.
     """
+    if resume:
+        _check_same_inputs(run, inputs)
+    elif (run / "run.json").exists():
+        raise RunError(f"{run.path} already holds a run; choose another --out, or continue it with --resume")
+
+
+def _check_same_inputs(run: RunDirectory, inputs: Inputs) -> None:
     record = run.read_json("run.json")
-    if record["data"]["checksum"] != bench.data.checksum:
+    if record["data"]["checksum"] != inputs.data.checksum:
         raise RunError(
             f"{run.path} was made with data {record['data']['name']!r} ({record['data']['checksum'][:12]}), not with "
-            f"{bench.data.name!r} ({bench.data.checksum[:12]}); resume with the same --data, or start a new run"
+            f"{inputs.data.name!r} ({inputs.data.checksum[:12]}); resume with the same --data, or start a new run"
         )
-    if record["surrogate"]["version"] != bench.bundle.version:
-        raise RunError(
-            f"{run.path} was made with surrogate {record['surrogate']['version']}, which is now {bench.bundle.version} "
-            "(another release fits it differently); start a new run"
-        )
-    before, now = record["settings"], bench.settings.model_dump(mode="json")
+    before, now = record["settings"], inputs.settings.model_dump(mode="json")
     different = sorted(key for key in now if key not in _MAY_CHANGE and before.get(key) != now[key])
     if different:
         raise RunError(f"{run.path} was made with other settings ({', '.join(different)}); resume with the same ones")
+
+
+def check_same_surrogate(run: RunDirectory, bench: Workbench) -> None:
+    """Refuse to continue a run with another surrogate.
+
+    Raises:
+        RunError: The surrogate of these inputs is another one now.
+    """
+    version = run.read_json("run.json")["surrogate"]["version"]
+    if version != bench.bundle.version:
+        raise RunError(
+            f"{run.path} was made with surrogate {version}, which is now {bench.bundle.version} "
+            "(another release fits it differently); start a new run"
+        )

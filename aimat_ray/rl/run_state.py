@@ -1,4 +1,4 @@
-"""The part of a checkpoint that RLlib does not write: replay buffer, counters, env runners. One .npz, nothing pickled."""
+"""What RLlib leaves out of a checkpoint (replay buffer, counters, env runners), in one .npz: nothing pickled."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ def value_reward_divergence(before: Sequence[Row], now: Sequence[Row], threshold
     """The critic's value rises above what episodes return, while the predicted properties stand still."""
     rise = _mean(now, "q_mean") - _mean(before, "q_mean")
     gain = _mean(now, "satisfaction_mean") - _mean(before, "satisfaction_mean")
-    above = _mean(now, "q_mean") > 1.2 * _mean(now, "episode_return_mean")
+    returned = _mean(now, "episode_return_mean")
+    above = _mean(now, "q_mean") > returned + 0.2 * abs(returned)
     if rise > threshold and gain < 0.01 and above:
         return (
             f"the critic's value rose by {rise:.2f} while the designs did not come nearer to the goal",

@@ -7,7 +7,7 @@
         result = algorithm.train()
     algorithm.save_to_path(folder)          # TD3.from_checkpoint(folder) continues exactly there
 
-DDPG is TD3 with `twin_q=False, policy_delay=1, target_noise=0`. See td3-design.md for metrics and deviations from the paper.
+DDPG is TD3 with `twin_q=False, policy_delay=1, target_noise=0`. td3-design.md: metrics and deviations from the paper.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from aimat_ray.errors import RunError
-from aimat_ray.experience.buffer import FlatReplayBuffer, OfflineShare, transition_schema
+from aimat_ray.experience.buffer import FlatReplayBuffer, transition_schema
 from aimat_ray.rl.effect import build_effect
 from aimat_ray.rl.env_runner import FlatRollout, rollout_from_episodes
 from aimat_ray.rl.run_state import RunState
@@ -90,9 +90,8 @@ class TD3(Algorithm):
         obs_space, action_space = self.env_runner_group.get_spaces()[DEFAULT_MODULE_ID]
         n_actions = int(np.prod(action_space.shape))
         schema = transition_schema(int(np.prod(obs_space.shape)), n_actions, c.extra_schema(n_actions))
-        share = OfflineShare(c.offline_mode, c.offline_share, c.offline_share_end, c.offline_anneal_steps)
         seed = None if c.seed is None else [c.seed, 2]
-        return c.buffer_class(schema, c.buffer_capacity, np.random.default_rng(seed), share)
+        return c.buffer_class(schema, c.buffer_capacity, np.random.default_rng(seed), c.offline)
 
     def set_trusted(self, columns: Mapping[str, Array]) -> None:
         """Give the trusted rows that the offline mode mixes into the batches; actions in [-1, 1], like the buffer's."""
@@ -152,23 +151,22 @@ class TD3(Algorithm):
             return columns
         obs, actions = (torch.as_tensor(np.asarray(columns[name], np.float32)) for name in ("obs", "actions"))
         with torch.no_grad():
-            parts = [
-                self._effect(o, a) for o, a in zip(obs.split(_EFFECT_CHUNK), actions.split(_EFFECT_CHUNK), strict=True)
-            ]
+            chunks = [slice(start, start + _EFFECT_CHUNK) for start in range(0, len(obs), _EFFECT_CHUNK)]
+            parts = [self._effect(obs[chunk], actions[chunk]) for chunk in chunks]
         return columns | {"effect": torch.cat(parts).numpy() if parts else actions.numpy()}
 
     def _update(self) -> int:
-        """Take the gradient steps that are due, in learner calls of K minibatches; returns their number."""
-        c, n_calls = self.config, 0
+        """Take the gradient steps that are due, in learner calls of K minibatches; returns the number of calls."""
+        c = self.config
         k, size = c.minibatches_per_update, c.total_train_batch_size
         names = [name for name in LEARNER_COLUMNS if name in self.buffer.schema]
         due = int(self._learning_steps * c.updates_per_step + 1e-9) - self.n_updates
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
-            for n_calls in range(1, due // k + 1):
+            for _ in range(due // k):
                 results = update_learner(self.learner_group, self.buffer, size, k, names, self.env_steps)
                 self.metrics.aggregate(results, key=LEARNER_RESULTS)
-        self.n_updates += n_calls * k
-        return n_calls * k
+                self.n_updates += k
+        return due // k
 
     def _sync_weights(self) -> None:
         """Give the actor's new weights to the runners."""
@@ -226,7 +224,7 @@ class TD3(Algorithm):
             self.set_run_state(state[RUN_STATE])
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        """Start over with another configuration in this process (Tune's `reuse_actors`: 5 times faster than a new actor)."""
+        """Start over with another configuration in this process (Tune's `reuse_actors`, 5 times faster)."""
         self.cleanup()
         config = self.get_default_config()
         config.update_from_dict({k: v for k, v in new_config.items() if not k.startswith("__")})

@@ -10,7 +10,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.util.debug import log_once
 
 from aimat_ray.errors import ConfigError
-from aimat_ray.experience.buffer import FlatReplayBuffer, OfflineMode, Schema
+from aimat_ray.experience.buffer import FlatReplayBuffer, OfflineMode, OfflineShare, Schema
 from aimat_ray.rl.env_runner import FlatEnvRunner
 
 CriticKind = Literal["effect", "raw", "none"]
@@ -34,15 +34,15 @@ class TD3Config(AlgorithmConfig):
         critic: What the critic sees of an action: its `effect`, the `raw` numbers, or no critic at all (labels only).
         effect: What an action does: {'kind': 'identity'} or {'kind': 'projected', 'lower', 'upper', 'base',
             'max_elements', 'max_step'}, see effect.ProjectedEffect.
-        bc_weight: Weight of the distance to the labels in the actor's loss (columns `label`, `label_weight`).
-        bc_on: Whether that distance is taken between actions or between effects.
+        bc_weight: Weight of the distance to the labelled effects in the actor's loss (columns `label`, `label_weight`).
         hidden_sizes: Widths of the hidden layers of actor and critics.
         layer_norm: Normalised layers in the critics.
         updates_per_step: Gradient steps per env step.
         minibatches_per_update: Gradient steps per learner call.
         buffer_class: Replay buffer class.
         buffer_capacity: Transitions that the buffer keeps.
-        extra_columns: Further stored columns, name -> (shape, dtype); the env delivers them in `infos`, or a callback adds them.
+        extra_columns: Further stored columns, name -> (shape, dtype); the env delivers them in `infos`, or a callback
+            adds them.
         offline_mode: How trusted rows enter batches, see buffer.OfflineShare.
         offline_share: Their share of a batch (fixed, annealed).
         offline_share_end: Their share at the end of the annealing.
@@ -63,7 +63,6 @@ class TD3Config(AlgorithmConfig):
     critic: CriticKind
     effect: Mapping[str, Any]
     bc_weight: float
-    bc_on: Literal["action", "effect"]
     hidden_sizes: tuple[int, ...]
     layer_norm: bool
     updates_per_step: float
@@ -96,7 +95,6 @@ class TD3Config(AlgorithmConfig):
         self.critic = "effect"
         self.effect = {"kind": "identity"}
         self.bc_weight = 0.0
-        self.bc_on = "action"
         self.hidden_sizes = (256, 256)
         self.layer_norm = False
         self.updates_per_step = 1.0
@@ -130,8 +128,13 @@ class TD3Config(AlgorithmConfig):
         """Whether the buffer keeps the effect of each action beside the action."""
         return self.critic == "effect" and self.effect["kind"] != "identity"
 
+    @property
+    def offline(self) -> OfflineShare:
+        """How trusted rows enter the batches."""
+        return OfflineShare(self.offline_mode, self.offline_share, self.offline_share_end, self.offline_anneal_steps)
+
     def extra_schema(self, n_actions: int) -> dict[str, Any]:
-        """Columns beside the core ones: those asked for, the effect, and labels where something is learned from them."""
+        """Columns beside the core ones: those asked for, the effect, and labels where they are learned from."""
         per_action, per_row = ((n_actions,), "float32"), ((), "float32")
         own: dict[str, Any] = {"effect": per_action} if self.stores_effect else {}
         if self.bc_weight > 0:
@@ -146,13 +149,12 @@ class TD3Config(AlgorithmConfig):
             raise ConfigError(f"critic: expected effect, raw or none, got {self.critic!r}")
         if self.critic == "none" and self.bc_weight <= 0:
             raise ConfigError("critic 'none' learns from labels alone: set bc_weight above 0")
-        if self.bc_on not in ("action", "effect"):
-            raise ConfigError(f"bc_on: expected action or effect, got {self.bc_on!r}")
-        for name in ("policy_delay", "minibatches_per_update", "buffer_capacity", "offline_anneal_steps"):
+        for name in ("policy_delay", "minibatches_per_update", "buffer_capacity"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.updates_per_step <= 0:
             raise ConfigError(f"updates_per_step: expected a positive number, got {self.updates_per_step}")
+        _ = self.offline  # its own checks
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """RLlib's hook: which networks."""

@@ -19,8 +19,8 @@ from aimat_ray.rl.td3_module import TD3Module
 class TD3Learner(TorchLearner):
     """One gradient step per minibatch, the actor every `policy_delay` steps, the targets behind it.
 
-    RLlib's own step (forward_train, compute_losses, compute_gradients, apply_gradients with a finite check per parameter)
-    costs 15 % more and knows no delayed actor, so `_uncompiled_update` takes TD3's step itself.
+    RLlib's own step (forward_train, compute_losses, compute_gradients, apply_gradients with a finite check per
+    parameter) costs 15 % more and knows no delayed actor, so `_uncompiled_update` takes TD3's step itself.
     """
 
     def build(self) -> None:
@@ -35,7 +35,7 @@ class TD3Learner(TorchLearner):
         pairs = self._net.get_target_network_pairs()
         self._sources = [parameter for net, _ in pairs for parameter in net.parameters()]
         self._targets = [parameter for _, target in pairs for parameter in target.parameters()]
-        self._follow = get_ema_multi_avg_fn(1.0 - self.config.tau)
+        self._follow = get_ema_multi_avg_fn(1.0 - self.config.tau)  # type: ignore[no-untyped-call]
         self._logged: dict[str, list[Tensor]] = defaultdict(list)
         self.n_updates = 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,12 +24,11 @@ class LossSettings:
     target_noise: float
     target_noise_clip: float
     bc_weight: float
-    bc_on: Literal["action", "effect"]
 
     @classmethod
     def of(cls, config: Any) -> LossSettings:
         """Read them from a TD3Config."""
-        return cls(config.gamma, config.target_noise, config.target_noise_clip, config.bc_weight, config.bc_on)
+        return cls(config.gamma, config.target_noise, config.target_noise_clip, config.bc_weight)
 
 
 def critic_losses(net: TD3Module, batch: Batch, settings: LossSettings, generator: torch.Generator) -> Losses:
@@ -66,25 +65,20 @@ def target_values(net: TD3Module, batch: Batch, settings: LossSettings, generato
 
 
 def actor_losses(net: TD3Module, batch: Batch, settings: LossSettings) -> Losses:
-    """-mean_b Q_1(s, pi(s)) as `actor_loss`, and the weighted distance to the labels as `bc_loss`, where they apply."""
+    """`actor_loss`: -mean_b Q_1(s, pi(s)); `bc_loss`: bc_weight mean_b label_weight_b |effect - label_b|^2."""
     losses: Losses = {}
-    action = net.actor(batch["obs"])
+    obs = batch["obs"]
+    action = net.actor(obs)
+    seen = net.critic_input(obs, action)
     if net.has_critic:
         critic = net.critics[0].requires_grad_(False)  # its own gradient is not wanted here
-        losses["actor_loss"] = -critic(batch["obs"], net.critic_input(batch["obs"], action)).mean()
+        losses["actor_loss"] = -critic(obs, seen).mean()
         critic.requires_grad_(True)
     if settings.bc_weight > 0:
-        losses["bc_loss"] = settings.bc_weight * label_distance(net, batch, action, settings.bc_on)
+        effect = seen if net.critic_input is net.effect else net.effect(obs, action)
+        error = net.effect.label_error(obs, action, effect, batch["label"]).square().sum(-1)
+        losses["bc_loss"] = settings.bc_weight * (batch["label_weight"] * error).mean()
     return losses
-
-
-def label_distance(net: TD3Module, batch: Batch, action: Tensor, on: str) -> Tensor:
-    """mean_b label_weight_b |difference_b|^2, the difference taken between effects or between actions."""
-    if on == "effect":
-        difference = net.effect(batch["obs"], action) - batch["label"]
-    else:
-        difference = net.effect.action_error(batch["obs"], action, batch["label"])
-    return (batch["label_weight"] * difference.square().sum(-1)).mean()
 
 
 def minimised(losses: Losses) -> Tensor:

@@ -54,7 +54,7 @@ def mlp(n_in: int, hidden: Sequence[int], n_out: int, layer_norm: bool = False) 
 
 
 class TD3Module(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
-    """Actor and critics. `model_config` keys: hidden_sizes, layer_norm, twin_q, critic, effect, exploration_noise, random_steps.
+    """Actor and critics; TD3Config.MODULE_FIELDS arrive as `model_config`.
 
     On env runners only the actor exists. `critic: none` builds no critics at all.
     """

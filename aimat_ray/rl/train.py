@@ -8,14 +8,15 @@ from typing import Any
 
 from aimat_ray.config import DesignSettings
 from aimat_ray.errors import RunError
+from aimat_ray.registry.runtime import ray_running
 from aimat_ray.rl.algorithm import build_algorithm
 from aimat_ray.rl.finish import finish_run
+from aimat_ray.rl.labels import make_labeler, search_archive
 from aimat_ray.rl.monitor import Monitor
 from aimat_ray.rl.policy import Policy
-from aimat_ray.rl.prepare import Say, Workbench, prepare
-from aimat_ray.rl.ray_session import ray_session
+from aimat_ray.rl.prepare import Say, Workbench, prepare, read_inputs
 from aimat_ray.rl.run_dir import RunDirectory
-from aimat_ray.rl.run_record import check_resumable, start_record
+from aimat_ray.rl.run_record import check_folder, check_same_surrogate, start_record
 from aimat_ray.rl.td3 import TD3, load_actor
 
 CHECKPOINTS_PER_RUN = 10
@@ -37,16 +38,19 @@ def design(settings: DesignSettings, out: Path, say: Say, resume: bool = False) 
         BadInputError: Settings, data or folder can't be used, or the run to resume was made with other data.
     """
     run = RunDirectory(out)
-    with ray_session(settings.runners):
-        bench = prepare(settings, say)
+    inputs = read_inputs(settings, say)
+    check_folder(run, inputs, resume)
+    with ray_running(num_cpus=max(2, settings.runners + 1)):
+        bench = prepare(inputs, say)
         if resume:
-            check_resumable(run, bench)
+            check_same_surrogate(run, bench)
         else:
             start_record(run, bench)
-        algorithm = build_algorithm(bench)
+        archive = search_archive(bench, say)
+        algorithm = build_algorithm(bench, make_labeler(bench, archive))
         try:
             train = train_agent(algorithm, bench, run, say, resume)
-            return finish_run(bench, run, Policy(bench.task, algorithm.actor()), train, say)
+            return finish_run(bench, run, Policy(bench.task, algorithm.actor()), train, archive, say)
         finally:
             algorithm.stop()
 
@@ -87,9 +91,11 @@ def evaluate_again(settings: DesignSettings, out: Path, say: Say) -> dict[str, A
     checkpoint = run.last_checkpoint()
     if checkpoint is None:
         raise RunError(f"{out} holds no checkpoint; train it first with aimat design --resume --out {out}")
-    with ray_session():
-        bench = prepare(settings, say)
-        check_resumable(run, bench)
+    inputs = read_inputs(settings, say)
+    check_folder(run, inputs, resume=True)
+    with ray_running(num_cpus=2):
+        bench = prepare(inputs, say)
+        check_same_surrogate(run, bench)
         before = run.read_json("evaluation.json") if (run / "evaluation.json").exists() else {}
         policy = Policy(bench.task, load_actor(checkpoint))
-        return finish_run(bench, run, policy, before.get("train"), say)
+        return finish_run(bench, run, policy, before.get("train"), search_archive(bench, say), say)

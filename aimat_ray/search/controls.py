@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from aimat_ray.env.episodes import Chooser, CountingPredictor
+from aimat_ray.env.episodes import CountingPredictor
 from aimat_ray.env.legality import FloatArray, legal_in_paper_mode
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import PAPER_SLOTS
@@ -69,8 +69,8 @@ class RandomMoves:
 class Greedy:
     """Looks at `k` proposals per step and takes the best, even when it is worse than staying.
 
-    With a `scorer` of its own (a distilled surrogate, say) the proposals are scored by that one, and the true surrogate is
-    asked only about the move that is made; give the scorer its own counter to know its price.
+    With a `scorer` of its own (a distilled surrogate, say) the proposals are scored by that one, and the true surrogate
+    is asked only about the move that is made; give the scorer its own counter to know its price.
 
     Attributes:
         task: What is designed.

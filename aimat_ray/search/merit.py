@@ -16,7 +16,7 @@ from aimat_ray.surrogate.base import Predictor
 GOAL_BONUS = 1.0
 INFEASIBLE = -20.0  # below what any feasible composition can get; a higher probability still ranks higher
 ILLEGAL = -40.0
-_OUTSIDE_DOMAIN = 0.25  # taken off where the goal asks for compositions inside the domain
+_OUTSIDE_DOMAIN = 0.25  # taken off where compositions inside the domain are wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,11 @@ from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import ENTER_ABOVE, PAPER_SLOTS
 from aimat_ray.env.walk import WalkState, limits_of
 
-_SMALLEST_DECADE = -1.5  # sizes are log-uniform between 10^-1.5 (3 %) and 1 of the largest step
+# Sizes in units of the largest step: mostly large ones, because surrogates of trees are flat over small moves; a share
+# of small ones (log-uniform) for goals with a tight limit on the change.
+_LARGE = (0.5, 1.0)
+_SMALL_DECADES = (-1.5, -0.3)
+_SMALL_SHARE = 0.15
 _LEAST_ENTRY = 0.1  # of the largest step: an element that enters must clear 0.1 at% with room to spare
 _BOUND_SLACK = 1e-6  # an element this close to its bound can't give or take
 
@@ -24,9 +28,10 @@ class Kind(IntEnum):
     TRANSFER = 1  # one present element gives to another
     ENTER = 2  # an absent element enters at the cost of a present one
     LEAVE = 3  # an optional element goes down by a full step, and out when it is small
+    SHAKE = 4  # every number uniform: present elements move, and as many absent ones enter as the base admits
 
 
-KIND_SHARES = (0.3, 0.35, 0.2, 0.15)
+KIND_SHARES = (0.15, 0.25, 0.2, 0.2, 0.2)
 """Share of each kind; where a kind is impossible (no free place, nothing that may leave) a transfer takes its place."""
 
 
@@ -48,9 +53,7 @@ def propose(task: DesignTask, state: WalkState, k: int, rng: np.random.Generator
     return simplex_proposals(state.at_frac[rows], limits_of(task, state.base[rows]), task.max_step, rng)
 
 
-def simplex_proposals(
-    at_frac: FloatArray, limits: Limits, max_step: float, rng: np.random.Generator
-) -> FloatArray:
+def simplex_proposals(at_frac: FloatArray, limits: Limits, max_step: float, rng: np.random.Generator) -> FloatArray:
     """One random `simplex` action per row.
 
     Args:
@@ -67,14 +70,17 @@ def simplex_proposals(
     can_enter = ~present & (limits.upper > MIN_FRACTION)
     can_enter &= (present.sum(axis=1) < limits.max_elements)[:, None]
     kind = rng.choice(len(KIND_SHARES), size=n, p=KIND_SHARES)
-    kind = np.where((kind == Kind.ENTER) & ~can_enter.any(axis=1), Kind.TRANSFER, kind)
-    size = 10.0 ** rng.uniform(_SMALLEST_DECADE, 0.0, n)
+    kind[(kind == Kind.ENTER) & ~can_enter.any(axis=1)] = Kind.TRANSFER
+    size = _sizes(n, rng)
     action = np.zeros_like(at_frac)
 
     dense = np.flatnonzero(kind == Kind.DENSE)
     action[dense] = _dense(present[dense], size[dense], rng)
 
-    sparse = np.flatnonzero(kind != Kind.DENSE)
+    shake = np.flatnonzero(kind == Kind.SHAKE)
+    action[shake] = rng.uniform(-1.0, 1.0, (len(shake), at_frac.shape[1]))
+
+    sparse = np.flatnonzero((kind != Kind.DENSE) & (kind != Kind.SHAKE))
     action[sparse] = _sparse(
         at_frac[sparse], can_enter[sparse], limits.rows(sparse), max_step, kind[sparse], size[sparse], rng
     )
@@ -85,7 +91,7 @@ def slot_proposals(at_frac: FloatArray, rng: np.random.Generator) -> FloatArray:
     """One random `paper` action per row, [N, 7]: half move all slots, half shift between two."""
     n = len(at_frac)
     used = np.minimum((at_frac > 0).sum(axis=1), PAPER_SLOTS)[:, None] > np.arange(PAPER_SLOTS)
-    size = 10.0 ** rng.uniform(_SMALLEST_DECADE, 0.0, n)
+    size = _sizes(n, rng)
     action = _dense(used, size, rng)
     sparse = np.flatnonzero(rng.random(n) < 0.5)
     receiver = _pick(used[sparse], rng)
@@ -96,6 +102,11 @@ def slot_proposals(at_frac: FloatArray, rng: np.random.Generator) -> FloatArray:
     action[sparse, donor] -= size[sparse]
     action[sparse, receiver] = size[sparse]
     return action
+
+
+def _sizes(n: int, rng: np.random.Generator) -> FloatArray:
+    small = 10.0 ** rng.uniform(*_SMALL_DECADES, n)
+    return np.where(rng.random(n) < _SMALL_SHARE, small, rng.uniform(*_LARGE, n))
 
 
 def _dense(mask: BoolArray, size: FloatArray, rng: np.random.Generator) -> FloatArray:

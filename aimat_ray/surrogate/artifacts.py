@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ def pack(state: ModelState) -> dict[str, bytes]:
     arrays: dict[str, NDArray[Any]] = {}
     files: dict[str, bytes] = {}
     for path, node in state.walk():
-        arrays.update({f"{path}:{name}": np.ascontiguousarray(a) for name, a in node.arrays.items()})
+        arrays.update({f"{path}:{name}": np.ascontiguousarray(a) for name, a in sorted(node.arrays.items())})
         files.update({_blob_name(path, name): blob for name, blob in node.blobs.items()})
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
@@ -103,6 +104,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], manifest: str) -> Non
     """
     if (folder / MANIFEST_FILE).is_file() and (folder / MANIFEST_FILE).read_text(encoding="utf-8") == manifest:
         return
+    staging: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -117,6 +119,9 @@ def write_folder(folder: Path, files: Mapping[str, bytes], manifest: str) -> Non
         raise ArtifactError(
             f"can't write the surrogate to {folder}: {error.strerror}; choose another folder"
         ) from error
+    finally:
+        if staging is not None and staging.exists():
+            shutil.rmtree(staging)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ targets (its weights do not depend on a target), inputs are standardised, and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,11 +27,20 @@ SingleArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EdRvflParams:
-    """Size and ridge penalty of the network."""
+    """Size of the network and its ridge penalties.
+
+    Attributes:
+        n_layers: Hidden layers.
+        n_hidden: Hidden values per layer.
+        ridges: Penalties to choose from, per target, as a share of the number of rows.
+        n_inner_folds: Folds of chemical systems, inside the training rows, on which the penalty is chosen.
+        weight_scale: Size of the random weights.
+    """
 
     n_layers: int = 16
     n_hidden: int = 128
-    ridge: float = 0.03
+    ridges: Sequence[float] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    n_inner_folds: int = 4
     weight_scale: float = 1.0
 
 
@@ -55,24 +65,36 @@ class EdRvfl:
         Args:
             features: Inputs, [N, D].
             targets: Values, [N, M]; NaN where unknown. A column needs at least two values.
-            rng: Source of the hidden weights.
-            groups: Not used.
+            rng: Source of the hidden weights and inner folds.
+            groups: Chemical system of each row, [N]; each row its own if not given.
         """
         scaled, centre, scale = standardise(features)
         layers = self._draw(features.shape[1], rng)
+        blocks = [block.astype(np.float64) for block in _layer_inputs(scaled, layers)]
         mean, spread = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
         spread = np.where(spread > 0, spread, 1.0)
-        outputs = [
-            np.stack(
-                [self._solve(block, (targets[:, m] - mean[m]) / spread[m]) for m in range(targets.shape[1])],
-                1,
-            )
-            for block in _layer_inputs(scaled, layers)
-        ]
-        self._arrays = {"centre": centre, "scale": scale, "mean": mean, "spread": spread}
-        for i, ((weight, bias), output) in enumerate(zip(layers, outputs, strict=True)):
-            self._arrays |= {f"w{i}": weight, f"b{i}": bias, f"o{i}": output.astype(np.float32)}
+        wanted = (targets - mean) / spread
+        inner = _inner_folds(np.arange(len(features)) if groups is None else groups, self.params.n_inner_folds, rng)
+        ridges = [self._choose_ridge(blocks, wanted[:, m], inner) for m in range(targets.shape[1])]
+        self._arrays = {"centre": centre, "scale": scale, "mean": mean, "spread": spread, "ridges": np.array(ridges)}
+        for i, ((weight, bias), block) in enumerate(zip(layers, blocks, strict=True)):
+            outputs = [_solve(block, wanted[:, m], ridge) for m, ridge in enumerate(ridges)]
+            self._arrays |= {f"w{i}": weight, f"b{i}": bias, f"o{i}": np.stack(outputs, axis=1).astype(np.float32)}
         return self
+
+    def _choose_ridge(self, blocks: list[FloatArray], target: FloatArray, inner: NDArray[np.int64]) -> float:
+        """The penalty with the least squared error on inner folds; the middle one where a fold can't be tested."""
+        ridges = list(self.params.ridges)
+        known = np.isfinite(target)
+        errors = np.zeros(len(ridges))
+        for k in range(self.params.n_inner_folds):
+            test, train = known & (inner == k), np.where(inner == k, np.nan, target)
+            if not test.any() or np.isfinite(train).sum() < 2:
+                return ridges[len(ridges) // 2]
+            for r, ridge in enumerate(ridges):
+                mean = np.mean([block[test] @ _solve(block, train, ridge) for block in blocks], axis=0)
+                errors[r] += np.sum((target[test] - mean) ** 2)
+        return ridges[int(np.argmin(errors))]
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Predict, [B, D] -> [B, M], in float32 on fixed blocks."""
@@ -97,16 +119,9 @@ class EdRvfl:
             layers.append((weight, rng.uniform(-1.0, 1.0, p.n_hidden).astype(np.float32)))
         return layers
 
-    def _solve(self, block: NDArray[Any], target: FloatArray) -> FloatArray:
-        known = np.isfinite(target)
-        design = block[known].astype(np.float64)
-        gram = design.T @ design + self.params.ridge * known.sum() * np.eye(design.shape[1])
-        solution: FloatArray = np.linalg.solve(gram, design.T @ target[known])
-        return solution
-
     def state(self) -> ModelState:
         """Everything needed to predict."""
-        return ModelState(self.kind, meta=vars(self.params), arrays=self._arrays)
+        return ModelState(self.kind, meta=asdict(self.params), arrays=self._arrays)
 
     @classmethod
     def from_state(cls, state: ModelState) -> Self:
@@ -114,6 +129,21 @@ class EdRvfl:
         model = cls(**state.meta)
         model._arrays = dict(state.arrays)
         return model
+
+
+def _solve(block: FloatArray, target: FloatArray, ridge: float) -> FloatArray:
+    """Ridge regression on the rows where the target [N] is known."""
+    known = np.isfinite(target)
+    design = block[known]
+    gram = design.T @ design
+    gram[np.diag_indices_from(gram)] += ridge * known.sum()
+    solution: FloatArray = np.linalg.solve(gram, design.T @ target[known])
+    return solution
+
+
+def _inner_folds(groups: NDArray[Any], n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    _, member = np.unique(groups, return_inverse=True)
+    return (rng.permutation(int(member.max()) + 1) % n_folds)[member].astype(np.int64)
 
 
 def _layer_inputs(scaled: NDArray[Any], layers: list[tuple[SingleArray, SingleArray]]) -> list[NDArray[Any]]:

@@ -22,6 +22,7 @@ from aimat_ray.surrogate.linalg import blockwise, standardise
 FloatArray = NDArray[np.float64]
 ROOT5 = np.float64(np.sqrt(5.0))
 _LOG_BOUNDS = (-9.0, 5.0)
+_LOG_NOISE_BOUNDS = (np.log(1e-3), 5.0)  # less noise would ask more of float32 than it can give
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def choose_kernel(
     start = np.concatenate([np.full(len(groups), np.log(0.3)), np.log([1.0, 0.1, 0.05])])
     result = minimize(
         _negative_log_likelihood, start, args=(distances, products, target), jac=True, method="L-BFGS-B",
-        bounds=[_LOG_BOUNDS] * len(start), options={"maxiter": max_iterations},
+        bounds=[*[_LOG_BOUNDS] * (len(start) - 1), _LOG_NOISE_BOUNDS], options={"maxiter": max_iterations},
     )  # fmt: skip
     return np.asarray(result.x, np.float64)
 

@@ -1,5 +1,9 @@
 """One local Ray for all tests of this folder; it starts on first use and ends with the session."""
 
+import json
+import os
+
+import design_runs
 import pytest
 
 
@@ -11,3 +15,22 @@ def ray_session():
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def aimat_store(tmp_path_factory):
+    """One surrogate store for all processes of the session, so that each surrogate is fitted once; AIMAT_STORE overrides it."""
+    if "AIMAT_STORE" in os.environ:
+        yield os.environ["AIMAT_STORE"]
+        return
+    os.environ["AIMAT_STORE"] = str(tmp_path_factory.mktemp("store"))
+    yield os.environ["AIMAT_STORE"]
+    del os.environ["AIMAT_STORE"]
+
+
+@pytest.fixture(scope="session")
+def finished_run(aimat_store, tmp_path_factory):
+    """A small `aimat design` run that nothing disturbed: its folder and its JSON document."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    ended = design_runs.run([*design_runs.design_command(folder), "--json"])
+    return folder, json.loads(ended.stdout)

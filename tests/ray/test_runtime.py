@@ -24,6 +24,7 @@ SCRIPT = textwrap.dedent(
         hub.publish(version)
         start_surrogate_service(hub, load=LinearBundle.load)
         client = SurrogateClient.serve()
+        assert ray.util.get_node_ip_address() == "127.0.0.1"
         p = client.predict(np.eye(52)[:3])
         ray.kill(ray.get_actor(hub.actor_name, namespace=hub.namespace), no_restart=False)
         hub.current()

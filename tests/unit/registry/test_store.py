@@ -303,6 +303,15 @@ def test_concurrent_writers_lose_no_publication(store):
     assert {event.version for event in pointer.history} == {bundle(seed).version for seed in range(16)}
 
 
+def test_a_writer_that_ends_while_another_sweeps_does_no_harm(store):
+    # a link to nowhere is listed and then can't be looked at: as a folder that is removed in between
+    (store.root / "default").mkdir(parents=True)
+    (store.root / "default" / ".writing-gone").symlink_to(store.root / "nowhere")
+    assert store.versions("default") == []
+    version = store.put(bundle())
+    assert store.get(version).version == version
+
+
 # ---- get_or_fit
 
 

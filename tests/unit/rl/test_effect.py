@@ -57,7 +57,9 @@ def test_agrees_with_the_environment_along_walks(scale: float, seed: int) -> Non
     window, x = legal_starts(rng, windows, 64)
     effect, limits = ProjectedEffect(**windows, max_step=STEP), limits_of(windows, window)
     for _ in range(25):
-        action = np.clip(rng.normal(0, scale, (64, E)), -1, 1)  # at 3.0 most are exactly -1 or 1: ties among the entering
+        action = np.clip(
+            rng.normal(0, scale, (64, E)), -1, 1
+        )  # at 3.0 most are exactly -1 or 1: ties among the entering
         after = simplex_step(x, action, limits, STEP)
         ours = effect(observe(x, window), torch.from_numpy(action)).numpy()
         np.testing.assert_allclose(ours, (after - x) / STEP, atol=1e-6, rtol=0)
@@ -105,29 +107,50 @@ def test_base_can_be_read_from_the_largest_fraction() -> None:
     assert torch.equal(by_block, by_size)
 
 
-def test_action_error_is_zero_for_the_action_that_makes_the_effect() -> None:
+def errors(effect: ProjectedEffect, obs: torch.Tensor, action: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    return effect.label_error(obs, action, effect(obs, action), label)
+
+
+def test_label_error_vanishes_for_the_action_that_made_the_label() -> None:
     rng = np.random.default_rng(4)
     windows = make_windows(rng)
     window, x = legal_starts(rng, windows, 64)
     effect, obs = ProjectedEffect(**windows), observe(x, window)
-    label = effect(obs, torch.from_numpy(rng.uniform(-0.8, 0.8, (64, E))))
-    # Errors of the zero action point back to an action with the labelled effect.
-    wanted = -effect.action_error(obs, torch.zeros_like(label), label)
-    assert effect.action_error(obs, wanted, label).abs().max() == 0
-    remade = effect(obs, wanted)
-    entered_and_left = (remade - label).abs().amax(1) > 1e-6
-    assert entered_and_left.float().mean() < 0.2  # an element that leaves can be asked for by many actions
+    action = torch.from_numpy(rng.uniform(-1, 1, (64, E)))
+    assert errors(effect, obs, action, effect(obs, action)).abs().max() == 0
 
 
-def test_action_error_lets_absent_elements_rest() -> None:
+def test_label_error_leads_an_absent_element_to_its_entry() -> None:
     effect = ProjectedEffect(np.zeros((1, 3)), np.ones((1, 3)), [0], [3])
     obs = torch.tensor([[0.6, 0.4, 0.0]])
-    label = torch.tensor([[0.2, -0.2, 0.0]])
-    error = effect.action_error(obs, torch.tensor([[0.2, 0.3, -0.9]]), label)
-    torch.testing.assert_close(error, torch.tensor([[0.0, 0.5, 0.0]]))  # any action below zero keeps element 2 out
-    label = torch.tensor([[0.2, -0.6, 0.4]])
-    error = effect.action_error(obs, torch.tensor([[0.2, -0.6, 0.0]]), label)
-    torch.testing.assert_close(error, torch.tensor([[0.0, 0.0, -0.7]]))  # it enters by 0.4 with 0.5 + 0.4 / 2
+    # Element 2 shall enter by 0.4, which takes the action 0.5 + 0.4 / 2 = 0.7; from -0.3 that is 1.0 away.
+    # The others are compared by effect: (0.2, -0.6, 0) loses its mean over the two present elements: (0.4, -0.4, 0).
+    action = torch.tensor([[0.2, -0.6, -0.3]], requires_grad=True)
+    error = errors(effect, obs, action, torch.tensor([[0.2, -0.6, 0.4]]))
+    torch.testing.assert_close(error, torch.tensor([[0.2, 0.2, -1.0]]))
+    error.square().sum().backward()
+    assert action.grad is not None
+    assert action.grad[0, 2] < 0  # descending raises the action towards the entry
+    # An absent element that shall stay out and does costs nothing.
+    error = errors(effect, obs, torch.tensor([[0.2, -0.2, 0.4]]), torch.tensor([[0.2, -0.2, 0.0]]))
+    torch.testing.assert_close(error, torch.zeros(1, 3))
+
+
+def test_a_wanted_path_can_be_learned_through_the_effect() -> None:
+    # Descending the squared error from rest finds actions whose effects are the labels, entries included.
+    rng = np.random.default_rng(8)
+    windows = make_windows(rng)
+    window, x = legal_starts(rng, windows, 32)
+    effect, obs = ProjectedEffect(**windows), observe(x, window)
+    label = effect(obs, torch.from_numpy(rng.uniform(-1, 0.9, (32, E))))
+    action = torch.zeros(32, E, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([action], lr=0.02)
+    for _ in range(150):
+        optimizer.zero_grad()
+        errors(effect, obs, action, label).square().sum().backward()
+        optimizer.step()
+    left = (effect(obs, action).detach() - label).square().sum(1)
+    assert left.median() < 0.02 * label.square().sum(1).median()
 
 
 def test_identity() -> None:

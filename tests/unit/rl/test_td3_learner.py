@@ -110,7 +110,7 @@ class Answer(nn.Module):
 def test_target_takes_the_minimum_and_stops_at_terminal_states() -> None:
     batch = make_batch(2)
     batch["rewards"], batch["terminateds"] = torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0])
-    settings = LossSettings(gamma=0.9, target_noise=0.0, target_noise_clip=0.5, bc_weight=0.0, bc_on="action")
+    settings = LossSettings(gamma=0.9, target_noise=0.0, target_noise_clip=0.5, bc_weight=0.0)
     # min(3 * 0.4 + 1, 3 * 0.4 + 0) = 1.2; 1 + 0.9 * 1.2 = 2.08; the second row is terminal: its reward
     values = target_values(hand_net(), batch, settings, torch.Generator())
     torch.testing.assert_close(values, torch.tensor([2.08, 2.0]))
@@ -120,7 +120,7 @@ def test_target_noise_is_clipped_and_drawn_from_the_generator() -> None:
     batch = make_batch(500)
     batch["rewards"] *= 0
     batch["terminateds"] *= 0
-    settings = LossSettings(gamma=1.0, target_noise=5.0, target_noise_clip=0.1, bc_weight=0.0, bc_on="action")
+    settings = LossSettings(gamma=1.0, target_noise=5.0, target_noise_clip=0.1, bc_weight=0.0)
     values = target_values(hand_net(), batch, settings, torch.Generator().manual_seed(3))
     # every action lies in 0.4 +- 0.1, so the sums lie in 1.2 +- 0.3
     assert values.min() >= 0.9 - 1e-5
@@ -143,7 +143,7 @@ def test_label_term_is_weighted_per_row() -> None:
 def test_stored_effect_is_used_instead_of_the_action() -> None:
     net, batch = hand_net(), make_batch(4)
     batch["effect"] = torch.zeros(4, ACT)
-    settings = LossSettings(0.9, 0.0, 0.5, 0.0, "action")
+    settings = LossSettings(0.9, 0.0, 0.5, 0.0)
     assert critic_losses(net, batch, settings, torch.Generator())["q_mean"].item() == pytest.approx(1.0)
 
 

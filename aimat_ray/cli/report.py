@@ -1,0 +1,80 @@
+"""`aimat report`: one self-contained page about a run, complete or interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aimat_ray.cli.console import console, emit_json, friendly_errors
+from aimat_ray.errors import AimatError
+
+if TYPE_CHECKING:
+    from aimat_ray.data.sources import AlloyData
+    from aimat_ray.problem import DesignProblem
+    from aimat_ray.report.run_files import RunFiles
+
+
+@friendly_errors
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    data: Annotated[str | None, typer.Option(help="Where the run's data are now, if they have moved.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write report.html into the folder of a run. It opens offline and loads nothing.
+
+    Example: aimat report runs/zr
+    """
+    from aimat_ray.problem import load_problem
+    from aimat_ray.report.html import write_report
+    from aimat_ray.report.run_files import dig, read_run
+
+    files = read_run(run)
+    problem = load_problem(str(dig(files.run, "settings", "problem") or "bmg"))
+    path = write_report(run, _data(files, data, problem), problem, manifests=_manifests(files))
+    if json_:
+        emit_json({"report": str(path), "missing": [{"file": m.file, "reason": m.reason} for m in files.missing]})
+    else:
+        for item in files.missing:
+            console.print(
+                f"{item.file} {item.reason}: {item.consequence}", style="yellow", markup=False, soft_wrap=True
+            )
+        console.print(f"report: {path}", markup=False, soft_wrap=True)
+
+
+def _data(files: RunFiles, spec: str | None, problem: DesignProblem) -> AlloyData | None:
+    """The run's alloys; a report without them is still a report, unless the user named a place."""
+    from aimat_ray.data.sources import load_data
+    from aimat_ray.report.run_files import dig
+
+    stored = dig(files.run, "settings", "data")
+    try:
+        return load_data(spec or str(stored or "auto"), problem)
+    except AimatError as error:
+        if spec is not None:
+            raise
+        console.print(
+            f"measured alloys are left out ({error.message}); name their place with --data",
+            style="yellow",
+            markup=False,
+        )
+        return None
+
+
+def _manifests(files: RunFiles) -> dict[str, Any]:
+    """Manifests of the run's surrogate and judge, where the store holds them (the models themselves are not loaded)."""
+    from aimat_ray.registry.store import SurrogateStore
+    from aimat_ray.report.run_files import dig
+    from aimat_ray.surrogate.artifacts import MANIFEST_FILE
+
+    found = {}
+    for role in ("surrogate", "judge"):
+        version = dig(files.run, role, "version")
+        try:
+            folder = SurrogateStore().path(str(version))
+            found[role] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        except (AimatError, OSError, ValueError):
+            continue  # the scores are an extra: the page says which version it was
+    return found

@@ -1,0 +1,53 @@
+"""Labels for the agent: steps towards goal alloys that a search has found once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aimat_ray.env.alloy_env import Labeler
+from aimat_ray.env.goals import harder
+from aimat_ray.env.observation import Float32Array
+from aimat_ray.env.walk import WalkState
+from aimat_ray.errors import ProblemError
+from aimat_ray.rl.prepare import Say, Workbench
+from aimat_ray.search.archive import Archive
+from aimat_ray.search.archive_build import build_archive
+from aimat_ray.search.archive_walk import ArchiveLabeler
+
+_ARCHIVE_STREAM = 11
+
+
+@dataclass(frozen=True)
+class EvaluatedGoals:
+    """Labels for the goals as they are evaluated, in an environment whose goals are harder by a factor."""
+
+    labeler: Labeler
+    aim: float
+
+    def __call__(self, state: WalkState) -> tuple[Float32Array, Float32Array]:
+        """Labels of the walks."""
+        return self.labeler(replace(state, goals=harder(state.goals, 1.0 / self.aim)))
+
+
+def search_archive(bench: Workbench, say: Say) -> Archive | None:
+    """Fill an archive for the run's bases; None where search finds nothing or the mode has no legal region to search."""
+    if bench.settings.env.mode == "paper":
+        return None
+    rng = np.random.default_rng([bench.settings.seed, _ARCHIVE_STREAM])
+    try:
+        archive = build_archive(bench.task, bench.predictor, rng, budget=bench.settings.archive.budget_per_base)
+    except ProblemError as error:
+        say(f"archive: {error.message}")
+        return None
+    say(f"archive: {len(archive)} goal alloys from {archive.predictions_spent:,} predictions")
+    return archive
+
+
+def make_labeler(bench: Workbench, archive: Archive | None) -> Labeler | None:
+    """The labels that the settings ask for, if any."""
+    if archive is None or bench.settings.agent.labels == "none":
+        return None
+    labeler = ArchiveLabeler.of(archive, bench.task, bench.settings.agent.label_ranking)
+    return EvaluatedGoals(labeler, bench.settings.env.train_aim)

@@ -1,0 +1,158 @@
+"""Search methods as a design tool: distinct compositions at the goal for a budget of predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aimat_ray.env.episodes import Chooser, CountingPredictor, run_episodes
+from aimat_ray.env.task import DesignTask
+from aimat_ray.env.walk import WalkState, fresh_walks
+from aimat_ray.errors import ConfigError, ProblemError
+from aimat_ray.search.archive import Archive
+from aimat_ray.search.archive_build import HitCollector, build_archive, join
+from aimat_ray.search.archive_walk import ArchiveWalk
+from aimat_ray.search.controls import Greedy, LocalSearch
+from aimat_ray.search.diversity import distinct_rows
+from aimat_ray.search.evolution import EvolutionSettings, evolve
+from aimat_ray.search.merit import merit_of
+from aimat_ray.surrogate.base import Predictor
+
+Method = Literal["archive", "greedy", "evolution", "local"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+_WALKS = 32  # walks at a time
+_POPULATION = 36
+_LEAST_GENERATIONS = 8
+_MOST_PER_BASE = 500
+_ARCHIVE_SHARE = 0.8  # of the budget goes into filling the archive, the rest into walking to it
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDesigns:
+    """What a search method found.
+
+    Attributes:
+        walks: Distinct compositions at the goal, best merit first, with their starts, goals and predictions, N of them.
+        steps: Steps of the walk that led there, [N]; for evolution, which does not walk, the least number of steps from
+            the start.
+        predictions: Predictions spent, those for starts included.
+        n_tried: Walks or populations that were tried.
+        n_goal: How many of them reached their goal.
+    """
+
+    walks: WalkState
+    steps: NDArray[np.intp]
+    predictions: int
+    n_tried: int
+    n_goal: int
+
+    def __len__(self) -> int:
+        return len(self.walks)
+
+
+def search_designs(
+    task: DesignTask,
+    predictor: Predictor,
+    method: str,
+    budget: int,
+    rng: np.random.Generator,
+    start: WalkState | None = None,
+    archive: Archive | None = None,
+) -> FoundDesigns:
+    """Run a search method as a tool.
+
+    Args:
+        task: What is designed.
+        predictor: The surrogate.
+        method: archive, greedy, evolution or local.
+        budget: Predictions to spend; a batch that is under way is finished.
+        rng: Source of randomness.
+        start: Walks to start from, used in turn; fresh ones of the task by default.
+        archive: Goal alloys for method `archive`; searched for within the budget when not given.
+
+    Returns:
+        Distinct compositions at the goal (no two within 1 at%), possibly none.
+
+    Raises:
+        ConfigError: Unknown method, or no budget.
+        ProblemError: No feasible start, or the method does not work in the task's mode.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"unknown search method {method!r}; expected one of: {', '.join(METHODS)}")
+    if budget < 1:
+        raise ConfigError(f"budget: expected at least 1 prediction, got {budget}")
+    counter = CountingPredictor(predictor)
+    if method == "evolution":
+        return _evolved(task, counter, budget, rng, start)
+    if method == "archive":
+        if archive is None:
+            try:
+                per_base = max(int(_ARCHIVE_SHARE * budget) // len(task.bases), 1)
+                archive = build_archive(task, counter, rng, budget=per_base)
+            except ProblemError:
+                return _nothing(_starts(task, counter, rng, start, 0), counter.n_predictions)
+        return _walked(task, counter, ArchiveWalk.of(archive, task), budget, rng, start)
+    chooser = Greedy(task, counter) if method == "greedy" else LocalSearch(task, counter)
+    return _walked(task, counter, chooser, budget, rng, start)
+
+
+def _walked(
+    task: DesignTask,
+    counter: CountingPredictor,
+    choose: Chooser,
+    budget: int,
+    rng: np.random.Generator,
+    start: WalkState | None,
+) -> FoundDesigns:
+    """Strict episodes, one batch after the other, until the budget is spent."""
+    ends, n_tried, n_goal = [], 0, 0
+    while not ends or counter.n_predictions < budget:
+        walks = _starts(task, counter, rng, start, n_tried)
+        episodes = run_episodes(task, counter, walks, choose, rng)
+        ends.append(episodes.final.rows(episodes.goal))
+        n_tried += len(episodes)
+        n_goal += int(episodes.goal.sum())
+    return _distinct(task, join(ends), counter.n_predictions, n_tried, n_goal)
+
+
+def _evolved(
+    task: DesignTask, counter: CountingPredictor, budget: int, rng: np.random.Generator, start: WalkState | None
+) -> FoundDesigns:
+    """One population per start that shares the budget; what they meet on the way counts too."""
+    walks = _starts(task, counter, rng, start, 0)
+    left = budget - counter.n_predictions
+    walks = walks.rows(np.arange(max(min(len(walks), left // (_LEAST_GENERATIONS * _POPULATION)), 1)))
+    generations = max(left // (len(walks) * _POPULATION), 1)
+    collector = HitCollector(task)
+    settings = EvolutionSettings(_POPULATION, generations, stop_at_goal=False)
+    goal = evolve(task, counter, walks, rng, settings, watch=collector.watch).goal
+    if not goal.any():
+        return _nothing(walks, counter.n_predictions)
+    found = collector.chosen(_MOST_PER_BASE)
+    away = np.abs(found.at_frac - found.start).max(axis=1)
+    found = replace(found, step=np.ceil(away / task.max_step - 1e-9).astype(np.intp))
+    return _distinct(task, found, counter.n_predictions, len(walks), int(goal.sum()))
+
+
+def _starts(
+    task: DesignTask, counter: CountingPredictor, rng: np.random.Generator, start: WalkState | None, n_used: int
+) -> WalkState:
+    """The next batch of starts."""
+    turn = n_used + np.arange(_WALKS, dtype=np.intp)
+    if start is not None:
+        return start.rows(turn % len(start))
+    return fresh_walks(task, counter, turn % len(task.bases), rng)
+
+
+def _distinct(task: DesignTask, found: WalkState, predictions: int, n_tried: int, n_goal: int) -> FoundDesigns:
+    walks = found.rows(distinct_rows(found.at_frac, merit_of(task, found)))
+    return FoundDesigns(walks, walks.step, predictions, n_tried, n_goal)
+
+
+def _nothing(walks: WalkState, predictions: int) -> FoundDesigns:
+    none = np.zeros(0, dtype=np.intp)
+    return FoundDesigns(walks.rows(none), none, predictions, len(walks), 0)
