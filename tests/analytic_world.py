@@ -59,7 +59,7 @@ class AnalyticPredictor:
 
 
 def linear(problem: DesignProblem, **slopes: Mapping[str, float]) -> Formula:
-    """Properties that are linear in the amounts: `linear(problem, dmax_mm={"Cu": 0.5})` is 0.5 mm per at% Cu; others are 1."""
+    """Properties linear in the amounts: `linear(problem, dmax_mm={"Cu": 0.5})` is 0.5 mm per at% Cu; others are 1."""
     weights = np.zeros((len(problem.elements), len(problem.properties)))
     constant = np.ones(len(problem.properties))
     for key, per_element in slopes.items():

@@ -1,8 +1,8 @@
 """Two alloy problems whose best composition is known in closed form, and TD3 trained on them.
 
 `interior`: quality falls with the square of the distance from a target alloy; the optimum is the target, 100 %.
-`corner`: quality is linear in the fractions; the optimum fills the window greedily by weight (a linear programme with one
-equality), here Cu 30, Al 20, Zr at its least 40, Ni the rest: 0.1 * 40 + 1.0 * 30 + 0.8 * 20 + 0.3 * 10 = 53 %.
+`corner`: quality is linear in the fractions; the optimum fills the window greedily by weight (a linear programme with
+one equality), here Cu 30, Al 20, Zr at its least 40, Ni the rest: 0.1 * 40 + 1.0 * 30 + 0.8 * 20 + 0.3 * 10 = 53 %.
 In both, Ti and Ag must leave.
 """
 
@@ -27,7 +27,14 @@ from aimat_ray.rl.policy import Policy
 from aimat_ray.search.controls import RandomAction
 
 QUALITY = "quality_pct"
-WINDOW = {"Zr": (40.0, 80.0), "Cu": (0.0, 30.0), "Al": (0.0, 20.0), "Ni": (0.0, 20.0), "Ti": (0.0, 20.0), "Ag": (0.0, 20.0)}
+WINDOW = {
+    "Zr": (40.0, 80.0),
+    "Cu": (0.0, 30.0),
+    "Al": (0.0, 20.0),
+    "Ni": (0.0, 20.0),
+    "Ti": (0.0, 20.0),
+    "Ag": (0.0, 20.0),
+}
 TARGET = {"Zr": 50, "Cu": 30, "Al": 12, "Ni": 8}
 WEIGHTS = {"Zr": 0.1, "Cu": 1.0, "Al": 0.8, "Ni": 0.3, "Ti": 0.0, "Ag": 0.2}
 WIDTH = 0.35  # fraction of atoms over which the quality of `interior` falls from 100 % to 0
@@ -109,11 +116,11 @@ def _with_goal(problem: DesignProblem, predictor: AnalyticPredictor, optimum: fl
 
 
 def train(known: KnownOptimum, steps: int, seed: int) -> Policy:
-    """TD3 with the default recipe, without trusted rows and without labels. Needs a running Ray."""
+    """TD3 with the default recipe but one update per four steps, no trusted rows, no labels. Needs a running Ray."""
     settings = DesignSettings(
         steps=steps,
         seed=seed,
-        agent=AgentSettings(offline_mode="none", labels="none", bc_weight=0.0),
+        agent=AgentSettings(offline_mode="none", labels="none", bc_weight=0.0, updates_per_step=0.25),
         pool=PoolSettings(mode="off"),
     )
     bench: Any = SimpleNamespace(settings=settings, task=known.task, predictor=known.predictor)

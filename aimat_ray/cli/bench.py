@@ -117,7 +117,7 @@ def chosen(scripts: dict[str, Script], names: list[str]) -> list[Script]:
 
 def run_script(script: Script, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
     """Run one script in a process of its own; a failure becomes an entry that is not ok."""
-    console.print(f"{script.name}: {script.summary}", markup=False)
+    console.print(f"{script.name}: {script.summary}", markup=False, soft_wrap=True)
     began = time.monotonic()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as stdout:
         process = subprocess.Popen(
@@ -134,7 +134,7 @@ def run_script(script: Script, timeout_s: float = TIMEOUT_S) -> list[dict[str, A
         entries = _read(script, process.returncode, stdout.read(), said)
     console.print(f"{script.name}: {time.monotonic() - began:.0f} s", markup=False)
     for entry in entries:
-        console.print(f"  {_line(entry)}", markup=False)
+        console.print(f"  {_line(entry)}", markup=False, soft_wrap=True)
     return entries
 
 
@@ -147,7 +147,7 @@ def _follow(process: subprocess.Popen[str], timeout_s: float) -> list[str]:
         assert process.stderr is not None
         for line in process.stderr:
             last.append(line.rstrip())
-            console.print(f"  {line.rstrip()}", markup=False, style="dim")
+            console.print(f"  {line.rstrip()}", markup=False, style="dim", soft_wrap=True)
         process.wait()
     finally:
         watchdog.cancel()
@@ -196,7 +196,7 @@ def _number(value: Any) -> str:
 
 def _line(entry: dict[str, Any]) -> str:
     bar = "" if entry["bar"] is None else f" (bar {_number(entry['bar'])})"
-    return f"{_verdict(entry['ok'])}: {entry['name']} = {_number(entry['value'])} {entry['unit']}{bar}"
+    return f"{_verdict(entry['ok'])}: {entry['name']} = {_number(entry['value'])} {entry['unit']}".rstrip() + bar
 
 
 def _show(entries: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors
+from aimat_ray.cli.report import write_run_report
 from aimat_ray.config import DesignSettings, load_settings
 from aimat_ray.errors import ConfigError, RunError
 
@@ -63,6 +64,7 @@ def design(
     except KeyboardInterrupt:
         _say_how_to_continue(folder)
         raise typer.Exit(INTERRUPTED) from None
+    write_run_report(folder, settings.data)
     if json_:
         emit_json(document)
     else:
@@ -124,17 +126,18 @@ def show_result(document: dict[str, Any], folder: Path) -> None:
     candidates = pd.read_csv(document["candidates"]["path"])
     table = Table(title=f"Best new alloys of {document['base']} ({len(candidates)} in all)")
     properties = evaluation["goal"]["properties"]
-    for name in ("rank", "formula", *properties, "in domain", "confirmed", "new", "nearest measured", "at%"):
-        table.add_column(name)
+    table.add_column("")
+    table.add_column("formula", no_wrap=True)
+    for name in (*properties, "verdict", "nearest measured (at%)"):
+        table.add_column(name, overflow="fold")
     for _, row in candidates.head(10).iterrows():
-        values = [_with_interval(row, key) for key in properties]
+        verdict = [word for word in ("in_domain", "confirmed", "new") if row[word]]
         table.add_row(
             str(row["rank"]),
             row["formula"],
-            *values,
-            *("yes" if row[key] else "no" for key in ("in_domain", "confirmed", "new")),
-            row["nearest_formula"],
-            f"{row['nearest_distance_at_pct']:.1f}",
+            *(_with_interval(row, key) for key in properties),
+            ", ".join(verdict).replace("_", " ") or "none",
+            f"{row['nearest_formula']} ({row['nearest_distance_at_pct']:.1f})",
         )
     console.print(table)
     for warning in _warnings(folder):

@@ -9,6 +9,7 @@ import typer
 
 from aimat_ray.cli.console import emit_json, friendly_errors
 from aimat_ray.cli.design import resolve_settings, say, show_result
+from aimat_ray.cli.report import write_run_report
 
 
 @friendly_errors
@@ -28,6 +29,7 @@ def evaluate(
     from aimat_ray.rl.train import evaluate_again
 
     document = evaluate_again(settings, run, say)
+    write_run_report(run, settings.data)
     if json_:
         emit_json(document)
     else:

@@ -30,9 +30,11 @@ def build(
 
     Example: aimat pool build --data DIR --no-clean
     """
+    from aimat_ray.report.figures import pool_figure
     from aimat_ray.rl.pool_summary import summarise_pool
 
-    document = summarise_pool(data, bundle, clean, out, lambda line: console.print(line, markup=False))
+    document, rewards = summarise_pool(data, bundle, clean, out, lambda line: console.print(line, markup=False))
+    pool_figure(rewards, Path(document["picture"]))
     if document["picture"]:
         _draw(out, Path(document["picture"]))
     if json_:

@@ -27,13 +27,7 @@ def report(
 
     Example: aimat report runs/zr
     """
-    from aimat_ray.problem import load_problem
-    from aimat_ray.report.html import write_report
-    from aimat_ray.report.run_files import dig, read_run
-
-    files = read_run(run)
-    problem = load_problem(str(dig(files.run, "settings", "problem") or "bmg"))
-    path = write_report(run, _data(files, data, problem), problem, manifests=_manifests(files))
+    path, files = write_run_report(run, data)
     if json_:
         emit_json({"report": str(path), "missing": [{"file": m.file, "reason": m.reason} for m in files.missing]})
     else:
@@ -42,6 +36,25 @@ def report(
                 f"{item.file} {item.reason}: {item.consequence}", style="yellow", markup=False, soft_wrap=True
             )
         console.print(f"report: {path}", markup=False, soft_wrap=True)
+
+
+def write_run_report(run: Path, data: str | None = None) -> tuple[Path, RunFiles]:
+    """Write the page of a run.
+
+    Args:
+        run: Folder of the run.
+        data: Where its data are now, if they have moved.
+
+    Returns:
+        The page, and what was read for it.
+    """
+    from aimat_ray.problem import load_problem
+    from aimat_ray.report.html import write_report
+    from aimat_ray.report.run_files import dig, read_run
+
+    files = read_run(run)
+    problem = load_problem(str(dig(files.run, "settings", "problem") or "bmg"))
+    return write_report(run, _data(files, data, problem), problem, manifests=_manifests(files)), files
 
 
 def _data(files: RunFiles, spec: str | None, problem: DesignProblem) -> AlloyData | None:

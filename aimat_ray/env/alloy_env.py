@@ -17,7 +17,7 @@ from aimat_ray.env.snapshot import generator_from_text, generator_to_text, walks
 from aimat_ray.env.statistics import WalkStatistics
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import PAPER_SLOTS
-from aimat_ray.env.walk import WalkState, advance, fresh_walks, judge, observe
+from aimat_ray.env.walk import WalkState, advance, fresh_walks, judge, observe, predict_legal
 from aimat_ray.prediction import Predictor
 
 _RESERVOIR = 256  # starts drawn at once, so that resets do not cost a surrogate call each
@@ -123,8 +123,8 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
     def refresh(self) -> None:
         """Predict the current compositions again, after the predictor has adopted another version."""
         self._reservoir = None
-        prediction = self.predictor.predict(self.state.at_frac)
         state = self.state
+        prediction = predict_legal(self.task, self.predictor, state.at_frac, state.prediction)
         self.state = WalkState(state.at_frac, state.start, state.base, state.step, state.goals, prediction)
 
     def _advance(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.env.legality import BoolArray, FloatArray
+from aimat_ray.errors import ProblemError
 
 SATISFACTION_FLOOR = -1.0
 
@@ -171,6 +172,8 @@ class RandomGoals:
         goals = free_goals(len(base), len(self.maximize))
         for row, b in enumerate(base):
             known = [q for q, column in enumerate(self.values[b]) if len(column)]
+            if not known:
+                raise ProblemError(f"base number {b}: no measured quantity to draw a goal from; leave the base out")
             size = int(rng.integers(1, min(self.max_objectives, len(known)) + 1))
             for q in rng.choice(known, size=size, replace=False):
                 percentile = rng.uniform(*self.percentiles)
@@ -216,6 +219,6 @@ class RelativeGoals:
 
     def _bound(self, goals: GoalBatch, row: int, q: int, start: float, gain: float) -> None:
         if self.maximize[q]:
-            goals.at_least[row, q] = start * (1 + gain)
+            goals.at_least[row, q] = start + gain * abs(start)
         else:
-            goals.at_most[row, q] = start * (1 - gain)
+            goals.at_most[row, q] = start - gain * abs(start)

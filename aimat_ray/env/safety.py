@@ -39,5 +39,5 @@ def clipped_margin(quantities: FloatArray, goals: GoalBatch) -> FloatArray:
 def doubt(prediction: Prediction) -> FloatArray:
     """What makes predictions doubtful, whatever the goal, in units of margin, [B]; 0 for none."""
     unsure = np.maximum(_SURE - np.nan_to_num(prediction.p_feasible), 0.0)
-    away = _DISTANCE_WEIGHT * np.clip(np.nan_to_num(prediction.distance, nan=1.0), 0.0, 1.0)
+    away = _DISTANCE_WEIGHT * np.clip(np.nan_to_num(prediction.distance, nan=1.0) - _NEAR, 0.0, 1.0)
     return np.asarray(unsure + away + _OUTSIDE_DOMAIN * ~prediction.in_domain)

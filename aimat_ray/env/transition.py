@@ -75,11 +75,12 @@ def _drop_traces(
     room = np.where(trace, 0.0, np.minimum(high[rows], top)).sum(axis=1)
     may_leave = ((remaining >= MIN_ELEMENTS) & (room >= 1))[:, None]
     leaves = trace & (may_leave | ~present[rows])
-    stays = trace & ~leaves
+    # Whatever stays keeps 0.1 at%: making room for one trace must not make another.
+    stays = (high[rows] > 0) & ~leaves & (limits.lower[rows] <= 0)
     result = moved.copy()
     result[rows] = project(
         wanted[rows],
-        np.where(leaves, 0.0, np.where(stays, MIN_FRACTION, low[rows])),
+        np.where(leaves, 0.0, np.where(stays, np.maximum(low[rows], MIN_FRACTION), low[rows])),
         np.where(leaves, 0.0, high[rows]),
         base,
     )

@@ -239,7 +239,7 @@ def _about_scores(facts: Facts, manifest: object) -> list[Caution]:
         if item.spec is not None and r2 < LOW_R2:
             text = (
                 f"Among measured {facts.problem.feasibility.positive} alloys of unseen systems the surrogate explains "
-                f"little of it: R² {fixed(r2, 2)} ({fixed(lower, 2)} to {fixed(upper, 2)}) on {plural(int(n), 'alloy')}."
+                f"little of it: R² {fixed(r2, 2)} ({fixed(lower, 2)} to {fixed(upper, 2)}) on {count(n)} alloys."
             )
             found.append(Caution("caution", f"Hardly predictable: {item.spec.label}", join(text)))
     return found

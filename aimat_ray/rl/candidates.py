@@ -13,7 +13,7 @@ from aimat_ray.env.goals import goal_margin
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.walk import WalkState, judge
 from aimat_ray.prediction import DomainReason, Prediction
-from aimat_ray.rl.ledger import Stages, distance_to_measured_at_pct, nearest_at_pct, pass_stages
+from aimat_ray.rl.ledger import NEW_AT_PCT, Stages, distance_to_measured_at_pct, nearest_at_pct, pass_stages
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.run_dir import RunDirectory
 
@@ -126,7 +126,6 @@ def _columns(
         "in_domain": bool(prediction.in_domain[row]),
         "domain_reason": DomainReason(int(prediction.reason[row])).name.lower(),
         "confirmed": bool(stages.confirmed[row]),
-        "new": bool(stages.new[row]),
         "confirmed_margin": round(float(margin[row]), 4),
         f"judge_{problem.feasibility.key}": round(float(judged.p_feasible[row]), 4),
     }
@@ -136,7 +135,9 @@ def _columns(
     }
     if stages.true is not None:
         columns["true"] = bool(stages.true[row])
-    return columns | _nearest(bench, walks.at_frac[row]) | {"steps": int(walks.step[row])}
+    nearest = _nearest(bench, walks.at_frac[row])
+    columns["new"] = nearest["nearest_distance_at_pct"] > NEW_AT_PCT
+    return columns | nearest | {"steps": int(walks.step[row])}
 
 
 def _nearest(bench: Workbench, at_frac: FloatArray) -> dict[str, Any]:

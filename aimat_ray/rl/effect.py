@@ -119,8 +119,8 @@ class ProjectedEffect(EffectModel):
     def label_error(self, obs: Tensor, action: Tensor, effect: Tensor, label: Tensor) -> Tensor:
         """Difference of effects; for an absent element that shall enter but does not yet, the way to its entry.
 
-        Below the entry threshold the effect is flat, so a difference of effects alone could never teach the actor to let
-        an element enter. It enters by e with the action 0.5 + e/2: that is what such an element's action is compared with.
+        Below the entry threshold the effect is flat, so a difference of effects alone could never teach the actor to
+        let an element enter. It enters by e with the action 0.5 + e/2, which such an element's action is compared with.
         """
         waits_outside = (obs[:, : self.n_elements] <= 0) & (label > 0) & (action <= ENTER_ABOVE)
         to_entry = action - (ENTER_ABOVE + (1 - ENTER_ABOVE) * label)
@@ -241,6 +241,6 @@ def _drop_traces(p: _Rows, lower: Tensor, present: Tensor, moved: Tensor, free: 
     room = (torch.minimum(high, (high * is_base).amax(1, keepdim=True)) * ~trace).sum(1)
     may_leave = ((remaining >= MIN_ELEMENTS) & (room >= 1))[:, None]
     leaves = trace & (may_leave | ~present[rows])
-    stays = trace & ~leaves
-    low = torch.where(stays, MIN_FRACTION, p.low[rows]) * ~leaves
+    stays = (high > 0) & ~leaves & (lower[rows] <= 0)
+    low = torch.where(stays, p.low[rows].clamp(min=MIN_FRACTION), p.low[rows]) * ~leaves
     moved[rows], free[rows], capped[rows] = _project(_Rows(p.wanted[rows], low, high * ~leaves, is_base))

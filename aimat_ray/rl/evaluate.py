@@ -20,6 +20,7 @@ from aimat_ray.rl.policy import Policy, PolicyProposals
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.statistics import Rate
 from aimat_ray.search.archive import Archive
+from aimat_ray.search.archive_build import join
 from aimat_ray.search.archive_walk import ArchiveWalk
 from aimat_ray.search.ceiling import ceiling
 from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAction
@@ -152,11 +153,23 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
         "confirmed_at_first_goal": Rate.of(at_border, goals).as_dict(),
         "settle_predictions": own.settle_predictions / goals if goals else None,
         "ledger": ledger,
+        "per_base": per_base(bench, results),
     }
     for name, key in ((LOOKAHEAD, "sr_goal_lookahead"), (NOISY, "sr_goal_noise")):
         if name in results:
             document[key] = results[name].as_dict()
     return document
+
+
+def per_base(bench: Workbench, results: dict[str, MethodResult]) -> dict[str, dict[str, Any]]:
+    """Strict rate of every method on each base, with the number of episodes behind it."""
+    table: dict[str, dict[str, Any]] = {}
+    for b, base in enumerate(bench.task.bases):
+        table[base] = {}
+        for name, result in results.items():
+            goals = np.concatenate([e.goal[e.final.base == b] for e in result.episodes])
+            table[base][name] = Rate.of(int(goals.sum()), len(goals)).as_dict()
+    return table
 
 
 def _confirmed(bench: Workbench, designs: list[WalkState]) -> int:
@@ -170,32 +183,19 @@ def ledger_of(bench: Workbench, result: MethodResult) -> dict[str, int | None]:
     for episodes, settled in zip(result.episodes, result.settled, strict=True):
         final = episodes.final
         states.append(final if settled is None else final.updated(episodes.goal, settled))
-    return pass_stages(bench, _joined(states)).counts()
+    return pass_stages(bench, join(states)).counts()
 
 
 def goal_walks(results: dict[str, MethodResult], order: list[str]) -> tuple[WalkState | None, list[str]]:
-    """Designs at the goal, those of the named methods first, and which method found each."""
+    """Every design at the goal, what walks settled on and where they first arrived, and which method found each."""
     states, methods = [], []
-    for name in order:
-        for state in results[name].settled if name in results else ():
-            if state is not None:
-                states.append(state)
-                methods += [name] * len(state)
-    return (_joined(states) if states else None), methods
-
-
-def _joined(states: list[WalkState]) -> WalkState:
-    """Several batches of walks as one."""
-    joined = states[0]
-    if len(states) == 1:
-        return joined
-    sizes = [len(state) for state in states]
-    joined = joined.rows(np.zeros(sum(sizes), dtype=np.intp))
-    position = 0
-    for state, size in zip(states, sizes, strict=True):
-        joined = joined.updated(np.arange(position, position + size), state)
-        position += size
-    return joined
+    for name in (name for name in order if name in results):
+        result = results[name]
+        arrived = [e.final.rows(e.goal) for e in result.episodes if e.goal.any()]
+        for state in [*(state for state in result.settled if state is not None), *arrived]:
+            states.append(state)
+            methods += [name] * len(state)
+    return (join(states) if states else None), methods
 
 
 def episode_rows(bench: Workbench, results: dict[str, MethodResult]) -> list[dict[str, Any]]:

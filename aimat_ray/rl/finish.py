@@ -18,7 +18,7 @@ from aimat_ray.rl.evaluate import (
 from aimat_ray.rl.policy import Policy
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
-from aimat_ray.rl.run_record import data_document, goal_document
+from aimat_ray.rl.run_record import data_document, goals_document
 from aimat_ray.search.archive import Archive
 
 
@@ -51,7 +51,7 @@ def finish_run(
     evaluation["controls"] |= ceiling_control(bench, say)
     if archive is not None:
         evaluation["archive"] = {"n": len(archive), "predictions": archive.predictions_spent}
-    evaluation["goal"] = goal_document(bench.problem, bench.goals[0])
+    evaluation["goal"] = goals_document(bench.problem, bench.goals)
     walks, methods = goal_walks(results, [main, LOOKAHEAD, NOISY])
     run.write_table("evaluation_episodes.parquet", episode_rows(bench, results))
     document = {

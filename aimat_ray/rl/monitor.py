@@ -16,6 +16,7 @@ from aimat_ray.rl.signatures import Signature, check
 from aimat_ray.rl.td3 import TD3
 
 _PROGRESS_LINES = 20
+_RECENT = 10  # iterations that a progress line looks back on
 _LEARNER_METRICS = ("critic_loss", "actor_loss", "bc_loss", "q_mean")
 
 
@@ -106,7 +107,11 @@ class Monitor:
     def _line(self, row: dict[str, Any]) -> str:
         share = row["env_steps"] / self._bench.settings.steps
         speed = row["env_steps"] / max(row["seconds"], 1e-9)
+        recent = self.rows[-_RECENT:]
+        ended = sum(r["episodes"] for r in recent)
+        goals = sum(r["goal_share"] * r["episodes"] for r in recent if r["episodes"])
+        at_goal = f"{goals / ended:4.0%}" if ended else "   -"
         return (
-            f"{min(share, 1):4.0%}  {row['env_steps']:>8,} steps  {speed:>6,.0f}/s  "
-            f"training episodes at goal {row['goal_share']:.0%}  return {row['episode_return_mean']:.2f}"
+            f"{min(share, 1):4.0%}  {row['env_steps']:>8,} steps  {speed:>6,.0f}/s  closeness {row['satisfaction_mean']:.3f}  "
+            f"episodes at the training goal {at_goal}"
         )

@@ -15,13 +15,13 @@ from aimat_ray.env.task import DesignTask, fixed_goals, make_task
 from aimat_ray.experience.pool import TrustedPool, build_pool, experience_of, usable_in
 from aimat_ray.problem import DesignProblem, load_problem
 from aimat_ray.registry.store import SurrogateStore
-from aimat_ray.rl.prepare import BUNDLE_SEED, Say
+from aimat_ray.rl.prepare import BUNDLE_SEED, Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
 
 REWARDS, PICTURE = "pool_rewards.parquet", "pool.svg"
 
 
-def summarise_pool(spec: str, bundle: str, clean: bool, out: Path, say: Say) -> dict[str, Any]:
+def summarise_pool(spec: str, bundle: str, clean: bool, out: Path, say: Say) -> tuple[dict[str, Any], FloatArray]:
     """Build the pool of a data set and measure it.
 
     Args:
@@ -32,7 +32,7 @@ def summarise_pool(spec: str, bundle: str, clean: bool, out: Path, say: Say) -> 
         say: Told what happens.
 
     Returns:
-        The document of `aimat pool build --json`.
+        The document of `aimat pool build --json`, and the rewards, [N].
     """
     run = RunDirectory(out)
     problem = load_problem()
@@ -53,7 +53,17 @@ def summarise_pool(spec: str, bundle: str, clean: bool, out: Path, say: Say) -> 
     }
     run.write_json("pool.json", document)
     run.write_table(REWARDS, [{"reward": float(value)} for value in rewards])
-    return document
+    return document, rewards
+
+
+def describe_pool(bench: Workbench) -> dict[str, Any]:
+    """The pool as a run's agent has it: its own transitions under its own reward."""
+    pool = build_pool(bench.data.regression, bench.task.max_step)
+    usable, base = usable_in(pool, bench.task, bench.settings.pool.mode == "measured_only")
+    rng = np.random.default_rng([bench.settings.seed, 7])
+    rewards = experience_of(usable, base, bench.task, bench.predictor, rng).reward
+    facts = pool_facts(usable, bench.problem)
+    return {"mode": bench.settings.pool.mode, **facts, "reward": reward_facts(rewards), "n_rewarded": len(rewards)}
 
 
 def paper_task(problem: DesignProblem, data: AlloyData) -> DesignTask:

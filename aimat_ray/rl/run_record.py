@@ -41,13 +41,21 @@ def describe(bench: Workbench) -> dict[str, Any]:
         "cleaning": bench.data.cleaning.to_dict(),
         "surrogate": {"name": bench.bundle.name, "version": bench.bundle.version},
         "judge": {"name": bench.judge.name, "version": bench.judge.version},
-        "goal": goal_document(bench.problem, bench.goals[0]),
+        "goal": goals_document(bench.problem, bench.goals),
     }
 
 
 def data_document(bench: Workbench) -> dict[str, Any]:
     """Which data, in the words of the output contract."""
     return {"name": bench.data.name, "checksum": bench.data.checksum, "synthetic": bench.data.synthetic}
+
+
+def goals_document(problem: DesignProblem, goals: tuple[BaseGoal, ...]) -> dict[str, Any]:
+    """The goal of a run; with several bases the first one's, and all of them under `per_base`."""
+    document = goal_document(problem, goals[0])
+    if len(goals) > 1:
+        document["per_base"] = {goal.base: goal_document(problem, goal) for goal in goals}
+    return document
 
 
 def goal_document(problem: DesignProblem, goal: BaseGoal) -> dict[str, Any]:

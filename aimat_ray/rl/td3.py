@@ -158,7 +158,7 @@ class TD3(Algorithm):
     def _update(self) -> int:
         """Take the gradient steps that are due, in learner calls of K minibatches; returns the number of calls."""
         c = self.config
-        k, size = c.minibatches_per_update, c.total_train_batch_size
+        k, size = c.minibatches_per_update, c.train_batch_size_per_learner
         names = [name for name in LEARNER_COLUMNS if name in self.buffer.schema]
         due = int(self._learning_steps * c.updates_per_step + 1e-9) - self.n_updates
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
@@ -253,11 +253,9 @@ def load_actor(checkpoint: Path) -> Actor:
 def update_learner(
     group: LearnerGroup, buffer: FlatReplayBuffer, size: int, batches: int, names: Sequence[str], env_steps: int
 ) -> list[Any]:
-    """One learner call: `batches` gradient steps on batches of `size` rows; returns RLlib's results."""
+    """One learner call: `batches` gradient steps on batches of `size` rows, split there; returns RLlib's results."""
     rows = buffer.sample(size, batches=batches, names=names)
     tensors = {name: torch.from_numpy(values) for name, values in rows.items()}
     batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(tensors)}, env_steps=size * batches)
-    results: list[Any] = group.update(
-        batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps}, minibatch_size=size, num_epochs=1
-    )
+    results: list[Any] = group.update(batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps})
     return results

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.util.debug import log_once
 
+from aimat_ray.config import AgentSettings
 from aimat_ray.errors import ConfigError
 from aimat_ray.experience.buffer import FlatReplayBuffer, OfflineMode, OfflineShare, Schema
 from aimat_ray.rl.env_runner import FlatEnvRunner
@@ -178,38 +179,8 @@ OWN_FIELDS = tuple(TD3Config.__annotations__)
 MODULE_FIELDS = ("hidden_sizes", "layer_norm", "twin_q", "critic", "effect", "exploration_noise", "random_steps")
 
 
-class Agent(Protocol):
-    """The fields of the run's agent settings (aimat_ray.config.AgentSettings)."""
-
-    gamma: float
-    tau: float
-    actor_lr: float
-    critic_lr: float
-    critic_weight_decay: float
-    batch_size: int
-    policy_delay: int
-    target_noise: float
-    target_noise_clip: float
-    exploration_noise: float
-    random_steps: int
-    learning_starts: int
-    layer_norm: bool
-    hidden_sizes: tuple[int, ...]
-    grad_clip: float | None
-    twin_q: bool
-    critic: CriticKind
-    updates_per_step: float
-    minibatches_per_update: int
-    buffer_capacity: int
-    offline_mode: OfflineMode
-    offline_share: float
-    offline_share_end: float
-    bc_weight: float
-    n_envs_per_runner: int
-    rollout_fragment_length: int
-
-
-AGENT_FIELDS = tuple(Agent.__annotations__)
+_OF_LABELS = {"labels", "label_ranking"}  # who makes the labels is not the algorithm's business
+AGENT_FIELDS = tuple(name for name in AgentSettings.model_fields if name not in _OF_LABELS)
 _RENAMED = {"batch_size": "train_batch_size_per_learner"}
 _OF_RUNNERS = {
     "n_envs_per_runner": "num_envs_per_env_runner",
@@ -217,12 +188,12 @@ _OF_RUNNERS = {
 }
 
 
-def apply_agent_config(config: TD3Config, agent: Agent) -> TD3Config:
-    """Write a run's agent settings into an RLlib configuration; every field of `Agent` is used.
+def apply_agent_config(config: TD3Config, agent: AgentSettings) -> TD3Config:
+    """Write a run's agent settings into an RLlib configuration; every field that concerns TD3 is used.
 
     Args:
         config: Configuration to change (and return).
-        agent: Any object with the fields of `Agent`.
+        agent: Settings of the run's agent.
     """
     values = {name: getattr(agent, name) for name in AGENT_FIELDS}
     runners = {rllib_name: values.pop(name) for name, rllib_name in _OF_RUNNERS.items()}

@@ -14,6 +14,7 @@ from aimat_ray.rl.finish import finish_run
 from aimat_ray.rl.labels import make_labeler, search_archive
 from aimat_ray.rl.monitor import Monitor
 from aimat_ray.rl.policy import Policy
+from aimat_ray.rl.pool_summary import describe_pool
 from aimat_ray.rl.prepare import Say, Workbench, prepare, read_inputs
 from aimat_ray.rl.run_dir import RunDirectory
 from aimat_ray.rl.run_record import check_folder, check_same_surrogate, start_record
@@ -46,6 +47,7 @@ def design(settings: DesignSettings, out: Path, say: Say, resume: bool = False) 
             check_same_surrogate(run, bench)
         else:
             start_record(run, bench)
+            run.write_json("pool.json", describe_pool(bench))
         archive = search_archive(bench, say)
         algorithm = build_algorithm(bench, make_labeler(bench, archive))
         try:

@@ -23,7 +23,8 @@ Ranking = Literal["nearest", "robust"]
 
 _CHANGE_TOLERANCE = 1e-9
 _DISTANCE_WEIGHT = 0.1  # where no alloy meets the goal: closeness lost per fraction of atoms to exchange
-_TIE_BREAK = 1e-3  # between alloys of equal margin the nearer one
+_SAFEST_SHARE = 0.25  # of the alloys that meet a walk's goal, by robust margin
+_FEWEST_TARGETS = 4
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Targets:
         archive: Goal alloys.
         task: What is designed. Bases that the archive does not hold get the alloys of all others, mapped into the
             base's window: what memory can offer for a base that it has not seen.
-        ranking: Among the alloys that meet a walk's goal: the nearest, or the one with the widest pessimistic margin.
+        ranking: Among the alloys that meet a walk's goal: the nearest, or the nearest of those with the widest robust
+            margins.
     """
 
     def __init__(self, archive: Archive, task: DesignTask, ranking: Ranking = "nearest") -> None:
@@ -107,8 +109,8 @@ class Targets:
         meets, margin = self._offers(shelf, goals)
         reachable = shelf.reachable(at_frac)
         fits = meets & reachable & (change <= goals.max_change[:, None] + _CHANGE_TOLERANCE)
-        value = -distance if self.ranking == "nearest" else margin - _TIE_BREAK * distance
-        pick = np.where(fits, value, -np.inf).argmax(axis=1)
+        wanted = fits if self.ranking == "nearest" else _safest(np.where(fits, margin, -np.inf))
+        pick = np.where(wanted, -distance, -np.inf).argmax(axis=1)
         known = np.asarray(fits.any(axis=1))
         rest = np.flatnonzero(~known)
         if rest.size:
@@ -161,6 +163,15 @@ class Targets:
             own=bool(mine.any()),
             same_elements=self.task.settings.mode == "paper" or self.task.windows.max_elements[b] <= MIN_ELEMENTS,
         )
+
+
+def _safest(margin: FloatArray) -> BoolArray:
+    """The best share of each row, [b, N], a few at least: several safe targets, so that not all walks end at one."""
+    fitting = np.isfinite(margin).sum(axis=1)
+    kept = np.maximum(np.ceil(_SAFEST_SHARE * fitting).astype(np.intp), np.minimum(_FEWEST_TARGETS, fitting))
+    ordered = -np.sort(-margin, axis=1)
+    lowest = ordered[np.arange(len(margin)), np.maximum(kept - 1, 0)]
+    return np.asarray(np.isfinite(margin) & (margin >= lowest[:, None]))
 
 
 def _all_pairs(n: int, goals: GoalBatch) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def _read(path: Path, version: str, n: int) -> Ceiling | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             result = Ceiling(stored["goal"], stored["at_frac"], stored["predictions"], version, cached=True)
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     return result if len(result.goal) == n else None
 

@@ -15,7 +15,7 @@ from aimat_ray.errors import ConfigError, ProblemError
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_build import HitCollector, build_archive, join
 from aimat_ray.search.archive_walk import ArchiveWalk
-from aimat_ray.search.controls import Greedy, LocalSearch
+from aimat_ray.search.controls import GREEDY_CANDIDATES, Greedy, LocalSearch
 from aimat_ray.search.diversity import distinct_rows
 from aimat_ray.search.evolution import EvolutionSettings, evolve
 from aimat_ray.search.merit import merit_of
@@ -94,24 +94,28 @@ def search_designs(
                 per_base = max(int(_ARCHIVE_SHARE * budget) // len(task.bases), 1)
                 archive = build_archive(task, counter, rng, budget=per_base)
             except ProblemError:
-                return _nothing(_starts(task, counter, rng, start, 0), counter.n_predictions)
-        return _walked(task, counter, ArchiveWalk.of(archive, task), budget, rng, start)
-    chooser = Greedy(task, counter) if method == "greedy" else LocalSearch(task, counter)
-    return _walked(task, counter, chooser, budget, rng, start)
+                return _nothing(_starts(task, counter, rng, start), counter.n_predictions)
+        return _walked(task, counter, ArchiveWalk.of(archive, task), 1, budget, rng, start)
+    if method == "greedy":
+        return _walked(task, counter, Greedy(task, counter), GREEDY_CANDIDATES, budget, rng, start)
+    return _walked(task, counter, LocalSearch(task, counter), 1, budget, rng, start)
 
 
 def _walked(
     task: DesignTask,
     counter: CountingPredictor,
     choose: Chooser,
+    per_step: int,
     budget: int,
     rng: np.random.Generator,
     start: WalkState | None,
 ) -> FoundDesigns:
-    """Strict episodes, one batch after the other, until the budget is spent."""
-    ends, n_tried, n_goal = [], 0, 0
+    """Strict episodes, one batch after the other, until the budget is spent; a step costs `per_step` predictions."""
+    ends: list[WalkState] = []
+    n_tried, n_goal = 0, 0
     while not ends or counter.n_predictions < budget:
-        walks = _starts(task, counter, rng, start, n_tried)
+        affordable = (budget - counter.n_predictions) // (per_step * task.settings.max_steps)
+        walks = _starts(task, counter, rng, start, n_tried, max(affordable, 1))
         episodes = run_episodes(task, counter, walks, choose, rng)
         ends.append(episodes.final.rows(episodes.goal))
         n_tried += len(episodes)
@@ -123,7 +127,7 @@ def _evolved(
     task: DesignTask, counter: CountingPredictor, budget: int, rng: np.random.Generator, start: WalkState | None
 ) -> FoundDesigns:
     """One population per start that shares the budget; what they meet on the way counts too."""
-    walks = _starts(task, counter, rng, start, 0)
+    walks = _starts(task, counter, rng, start)
     left = budget - counter.n_predictions
     walks = walks.rows(np.arange(max(min(len(walks), left // (_LEAST_GENERATIONS * _POPULATION)), 1)))
     generations = max(left // (len(walks) * _POPULATION), 1)
@@ -139,10 +143,15 @@ def _evolved(
 
 
 def _starts(
-    task: DesignTask, counter: CountingPredictor, rng: np.random.Generator, start: WalkState | None, n_used: int
+    task: DesignTask,
+    counter: CountingPredictor,
+    rng: np.random.Generator,
+    start: WalkState | None,
+    n_used: int = 0,
+    at_most: int = _WALKS,
 ) -> WalkState:
     """The next batch of starts."""
-    turn = n_used + np.arange(_WALKS, dtype=np.intp)
+    turn = n_used + np.arange(min(_WALKS, at_most), dtype=np.intp)
     if start is not None:
         return start.rows(turn % len(start))
     return fresh_walks(task, counter, turn % len(task.bases), rng)

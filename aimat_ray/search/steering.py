@@ -31,7 +31,8 @@ def action_toward(at_frac: FloatArray, target: FloatArray, limits: Limits, max_s
 
     All elements move in proportion, so that the walk stays on the line between the two. Where the base admits no more
     elements, those of the target wait until one that is not in it has left; their share waits with the base element.
-    (Three present elements can't be exchanged where the base admits no fourth.)
+    (Two walks stall: three present elements can't be exchanged where the base admits no fourth, and an element can't
+    leave where the window leaves the others no room for its share.)
 
     Args:
         at_frac: Legal compositions, [B, E].

@@ -46,7 +46,6 @@ class BundleParts:
 
     Attributes:
         ensemble: Class model and property models.
-        scale: Factor on every predicted property, [P]; undoes the bias of models of logarithms.
         fallback: Value given for a property that is not modelled, [P].
         class_calibrator: Calibrates the class probability.
         intervals: Calibrates the intervals.
@@ -56,7 +55,6 @@ class BundleParts:
     """
 
     ensemble: Ensemble
-    scale: FloatArray
     fallback: FloatArray
     class_calibrator: ClassCalibrator
     intervals: IntervalCalibrator
@@ -69,7 +67,7 @@ class BundleParts:
         return ModelState(
             "bundle",
             meta={"class_slope": self.class_calibrator.slope, "class_shift": self.class_calibrator.shift},
-            arrays={"scale": self.scale, "fallback": self.fallback, "at_frac": self.at_frac},
+            arrays={"fallback": self.fallback, "at_frac": self.at_frac},
             children={
                 "ensemble": self.ensemble.state(),
                 "intervals": self.intervals.state(),
@@ -88,7 +86,6 @@ class BundleParts:
         try:
             return cls(
                 ensemble=Ensemble.from_state(state.children["ensemble"]),
-                scale=state.arrays["scale"],
                 fallback=state.arrays["fallback"],
                 class_calibrator=ClassCalibrator(state.meta["class_slope"], state.meta["class_shift"]),
                 intervals=IntervalCalibrator.from_state(state.children["intervals"]),
@@ -145,8 +142,8 @@ class SurrogateBundle:
         inputs = space.transform(at_frac)
         answer = parts.ensemble.predict(inputs)
         unknown = np.isnan(answer.mean)
-        mean = np.where(unknown, parts.fallback, answer.mean * parts.scale)
-        spread = np.where(unknown, parts.intervals.widest, answer.spread * parts.scale)
+        mean = np.where(unknown, parts.fallback, answer.mean)
+        spread = np.where(unknown, parts.intervals.widest, answer.spread)
         distance, by_property = parts.index.query(space.view(inputs, "descriptors"))
         lower, upper = parts.intervals.intervals(mean, spread, by_property)
         reason = parts.domain.decide(at_frac, distance, by_property)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
 from aimat_ray.surrogate.base import DomainReason
-from aimat_ray.surrogate.linalg import blockwise, standardise
+from aimat_ray.surrogate.linalg import blockwise, contiguous, standardise
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -45,11 +45,11 @@ class DistanceIndex:
         patterns, member = np.unique(np.isfinite(values), axis=0, return_inverse=True)
         order = np.argsort(member.ravel(), kind="stable")
         rows = scaled[order] / np.sqrt(scaled.shape[1])
-        self._arrays = {
+        self._arrays = contiguous({
             "centre": centre, "scale": scale * np.sqrt(scaled.shape[1]), "patterns": patterns,
             "starts": np.searchsorted(member.ravel()[order], np.arange(len(patterns))).astype(np.int64),
             "rows": rows.T.astype(np.float32), "rows_sq": np.sum(rows**2, axis=1).astype(np.float32),
-        }  # fmt: skip
+        })  # fmt: skip
         return self
 
     def query(self, descriptors: FloatArray) -> tuple[FloatArray, FloatArray]:

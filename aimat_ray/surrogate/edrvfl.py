@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
-from aimat_ray.surrogate.linalg import blockwise, standardise
+from aimat_ray.surrogate.linalg import blockwise, contiguous, standardise
 
 FloatArray = NDArray[np.float64]
 SingleArray = NDArray[np.float32]
@@ -80,6 +80,7 @@ class EdRvfl:
         for i, ((weight, bias), block) in enumerate(zip(layers, blocks, strict=True)):
             outputs = [_solve(block, wanted[:, m], ridge) for m, ridge in enumerate(ridges)]
             self._arrays |= {f"w{i}": weight, f"b{i}": bias, f"o{i}": np.stack(outputs, axis=1).astype(np.float32)}
+        self._arrays = contiguous(self._arrays)
         return self
 
     def _choose_ridge(self, blocks: list[FloatArray], target: FloatArray, inner: NDArray[np.int64]) -> float:
@@ -92,7 +93,7 @@ class EdRvfl:
             if not test.any() or np.isfinite(train).sum() < 2:
                 return ridges[len(ridges) // 2]
             for r, ridge in enumerate(ridges):
-                mean = np.mean([block[test] @ _solve(block, train, ridge) for block in blocks], axis=0)
+                mean: FloatArray = np.mean([block[test] @ _solve(block, train, ridge) for block in blocks], axis=0)
                 errors[r] += np.sum((target[test] - mean) ** 2)
         return ridges[int(np.argmin(errors))]
 

@@ -63,12 +63,14 @@ class Answer:
 
     Attributes:
         p_feasible: Class probability before calibration, [B].
+        route: Weight of the members for feasible rows, [B].
         mean: Property values, [B, P]; NaN for a property that is not modelled.
         spread: Standard deviation over the members, [B, P].
-        members: What each member says, name to [B, P] (NaN where it does not serve the property).
+        members: What each member says before scaling, name to [B, P] (NaN where it does not serve the property).
     """
 
     p_feasible: FloatArray
+    route: FloatArray
     mean: FloatArray
     spread: FloatArray
     members: Mapping[str, FloatArray]
@@ -85,7 +87,9 @@ class Ensemble:
 
     def __init__(self, recipe: str, space: FeatureSpace, properties: tuple[str, ...]) -> None:
         self.recipe_name, self.space, self.properties = recipe, space, properties
+        self.scales: dict[str, FloatArray] = {}
         self._classifier: Any = None
+        self._router: Any = None
         self._constant_p = 1.0
         self._models: dict[str, Any] = {}
         self._served: dict[str, list[int]] = {}
@@ -95,19 +99,18 @@ class Ensemble:
         """The recipe that this ensemble follows."""
         return RECIPES[self.recipe_name]
 
-    def fit(self, rows: TrainingRows, seed: tuple[int, ...], fit_class: bool = True) -> Self:
-        """Fit the class model and every member that has rows enough.
+    def fit(self, rows: TrainingRows, seed: tuple[int, ...]) -> Self:
+        """Fit the class model, the router and every member that has rows enough.
 
         Args:
             rows: What to fit on.
             seed: Numbers that name this fit; every model draws from a generator of its own.
-            fit_class: Whether to fit the class model too.
         """
-        if fit_class:
-            self._fit_classifier(rows, np.random.default_rng((*seed, 0)))
-        self._models, self._served = {}, {}
+        self._models, self._served, self.scales = {}, {}, {}
+        self._fit_classifier(rows, np.random.default_rng((*seed, 0)))
+        self._fit_router(rows, np.random.default_rng((*seed, 99)))
         for number, spec in enumerate(self.recipe.members, start=1):
-            chosen = _chosen_rows(spec, rows.feasible)
+            chosen = spec_rows(spec, rows.feasible)
             wanted = [
                 i
                 for i, key in enumerate(self.properties)
@@ -125,6 +128,16 @@ class Ensemble:
             return  # one class only: the share of it is all that can be said
         features = self.space.view(rows.class_inputs, spec.view)
         self._classifier = make(spec.family, **spec.params).fit(features, labels, rng, rows.class_system)
+
+    def _fit_router(self, rows: TrainingRows, rng: np.random.Generator) -> None:
+        spec, keys = self.recipe.router, self.recipe.routed
+        routed = [i for i, key in enumerate(self.properties) if key in keys]
+        chosen = np.isfinite(rows.values[:, routed]).any(axis=1) & np.isfinite(rows.feasible)
+        labels = rows.feasible[chosen]
+        self._router = None
+        if spec is not None and min(np.sum(labels == 1), np.sum(labels == 0)) >= MIN_ROWS // 2:
+            features = self.space.view(rows.inputs[chosen], spec.view)
+            self._router = make(spec.family, **spec.params).fit(features, labels, rng, rows.system[chosen])
 
     def _fit_leftovers(self, rows: TrainingRows, seed: tuple[int, ...]) -> None:
         """Serve properties whose own members lack rows (no crystalline alloys, say) by the usual members."""
@@ -158,26 +171,58 @@ class Ensemble:
         self._models[spec.name + suffix] = make(spec.family, **params).fit(features, values, rng, rows.system[chosen])
         self._served[spec.name + suffix] = targets
 
-    def predict(self, inputs: FloatArray, p_feasible: FloatArray | None = None) -> Answer:
-        """Predict from inputs [B, F].
+    def predict(self, inputs: FloatArray) -> Answer:
+        """Predict from inputs [B, F]."""
+        p = self.p_feasible(inputs)
+        route = p
+        if self._router is not None and self.recipe.router is not None:
+            route = self._router.predict(self.space.view(inputs, self.recipe.router.view))
+        views = {view: self.space.view(inputs, view) for view in self._views()}
+        members: dict[str, FloatArray] = {}
+        for name, model in self._models.items():
+            spec = self.spec(name)
+            values = model.predict(views[spec.view])
+            members[name] = np.full((len(inputs), len(self.properties)), np.nan)
+            members[name][:, self._served[name]] = np.exp(values) if spec.log else values
+        mean, spread = self.combine(members, route, self.scales)
+        return Answer(p, route, mean, spread, members)
+
+    def combine(
+        self, members: Mapping[str, FloatArray], route: FloatArray, scales: Mapping[str, FloatArray]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Weighted mean over the members that serve a property, and their spread around it, [B, P] each.
+
+        Members for all rows weigh 1 each; those for feasible rows share the weight `route`, those for the rest
+        share 1 - `route`.
 
         Args:
-            inputs: All inputs of the batch.
-            p_feasible: Weights for members of one class, [B]; this ensemble's own probability if not given.
+            members: What each member says, name to [B, P].
+            route: Weight of the members for feasible rows, [B].
+            scales: Factor per member and property, name to [P]; 1 where a member has none.
         """
-        views = {view: self.space.view(inputs, view) for view in self._views()}
-        p = self.p_feasible(inputs)
-        gate = p if p_feasible is None else p_feasible
-        members: dict[str, FloatArray] = {}
-        weights: dict[str, FloatArray] = {}
-        for name, model in self._models.items():
-            spec = self._spec(name)
-            values = model.predict(views[spec.view])
-            full = np.full((len(inputs), len(self.properties)), np.nan)
-            full[:, self._served[name]] = np.exp(values) if spec.log else values
-            members[name], weights[name] = full, _gate_weight(spec, gate)
-        mean, spread = _combine(members, weights, (len(inputs), len(self.properties)))
-        return Answer(p, mean, spread, members)
+        shape = (len(route), len(self.properties))
+        total, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        sides = {"all": np.ones_like(route), "feasible": route, "rest": 1.0 - route}
+        for name, raw in members.items():
+            rows = self.spec(name).rows
+            served = np.isfinite(raw)
+            value = np.where(served, raw, 0.0) * scales.get(name, 1.0)
+            weight = np.maximum(sides[rows], _TINY_WEIGHT)[:, None] / self._sharing(rows)
+            weight = np.where(served, weight, 0.0)
+            total += weight
+            first += weight * value
+            second += weight * value**2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(total > 0, first / total, np.nan)
+            spread = np.sqrt(np.maximum(second / total - mean**2, 0.0))
+        return mean, spread
+
+    def _sharing(self, rows: str) -> FloatArray:
+        """How many members share a side's weight, per property [P]; members for all rows don't share."""
+        if rows == "all":
+            return np.ones(len(self.properties))
+        alike = [targets for name, targets in self._served.items() if self.spec(name).rows == rows]
+        return np.maximum([sum(p in t for t in alike) for p in range(len(self.properties))], 1.0)
 
     def p_feasible(self, inputs: FloatArray) -> FloatArray:
         """Class probability from inputs, [B, F] -> [B]."""
@@ -187,10 +232,16 @@ class Ensemble:
         return p
 
     def _views(self) -> set[Any]:
-        return {self._spec(name).view for name in self._models}
+        return {self.spec(name).view for name in self._models}
 
-    def _spec(self, name: str) -> MemberSpec:
+    def spec(self, name: str) -> MemberSpec:
+        """The recipe's entry of a member (a name with + stands in where members lack rows)."""
         return next(spec for spec in self.recipe.members if spec.name == name.rstrip("+"))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fitted members."""
+        return tuple(self._models)
 
     def served_by(self, target: int) -> list[str]:
         """Names of the members that predict a property."""
@@ -199,6 +250,8 @@ class Ensemble:
     def state(self) -> ModelState:
         """Everything needed to predict."""
         children = {name: model.state() for name, model in self._models.items()}
+        if self._router is not None:
+            children["router"] = self._router.state()
         if self._classifier is not None:
             children["class"] = self._classifier.state()
         meta = {
@@ -209,7 +262,8 @@ class Ensemble:
             "served": {name: [int(i) for i in targets] for name, targets in self._served.items()},
             "constant_p": self._constant_p,
         }
-        return ModelState("ensemble", meta=meta, children=children)
+        arrays = {f"scale_{name}": scale for name, scale in self.scales.items()}
+        return ModelState("ensemble", meta=meta, arrays=arrays, children=children)
 
     @classmethod
     def from_state(cls, state: ModelState) -> Self:
@@ -224,12 +278,16 @@ class Ensemble:
             for name in sorted(meta["served"], key=lambda n: (n.endswith("+"), order.index(n.rstrip("+"))))
         }
         ensemble._models = {name: restore(state.children[name]) for name in ensemble._served}
+        ensemble.scales = {name.removeprefix("scale_"): array for name, array in state.arrays.items()}
+        if "router" in state.children:
+            ensemble._router = restore(state.children["router"])
         if "class" in state.children:
             ensemble._classifier = restore(state.children["class"])
         return ensemble
 
 
-def _chosen_rows(spec: MemberSpec, feasible: FloatArray) -> BoolArray:
+def spec_rows(spec: MemberSpec, feasible: FloatArray) -> BoolArray:
+    """The rows that a member is fitted on, [N]."""
     if spec.rows == "all":
         return np.ones(len(feasible), dtype=bool)
     return np.asarray(feasible == (1.0 if spec.rows == "feasible" else 0.0))
@@ -237,28 +295,3 @@ def _chosen_rows(spec: MemberSpec, feasible: FloatArray) -> BoolArray:
 
 def _enough(values: FloatArray) -> bool:
     return bool(np.isfinite(values).sum() >= MIN_ROWS)
-
-
-def _gate_weight(spec: MemberSpec, p_feasible: FloatArray) -> FloatArray:
-    if spec.rows == "all":
-        return np.ones_like(p_feasible)
-    p = p_feasible if spec.rows == "feasible" else 1.0 - p_feasible
-    return np.maximum(p, _TINY_WEIGHT)
-
-
-def _combine(
-    members: Mapping[str, FloatArray], weights: Mapping[str, FloatArray], shape: tuple[int, int]
-) -> tuple[FloatArray, FloatArray]:
-    """Weighted mean over the members that serve a property, and the members' spread around it, [B, P] each."""
-    total, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    for name, values in members.items():
-        serves = np.isfinite(values)
-        weight = np.where(serves, weights[name][:, None], 0.0)
-        value = np.where(serves, values, 0.0)
-        total += weight
-        first += weight * value
-        second += weight * value**2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(total > 0, first / total, np.nan)
-        spread = np.sqrt(np.maximum(second / total - mean**2, 0.0))
-    return mean, spread

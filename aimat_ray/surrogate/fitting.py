@@ -47,20 +47,18 @@ def fit_parts(
     if progress:
         progress(f"{name}: all rows", N_FOLDS / (N_FOLDS + 1))
     ensemble = Ensemble(name, space, problem.property_keys).fit(rows, (seed, 0))
-    scale = bias_scale(ensemble, rows.values, oof.mean, np.ones(len(rows.values), dtype=bool))
-    scored = cross_scaled(ensemble, rows.values, oof, folds)
+    ensemble.scales = {name: scale for name, scale in oof.scales.items() if name in ensemble.names}
     plausible = np.array([spec.plausible for spec in problem.properties], dtype=np.float64)
     parts = BundleParts(
         ensemble=ensemble,
-        scale=scale,
         fallback=_fallback(rows.values, plausible),
         class_calibrator=_class_calibrator(name, rows, oof),
-        intervals=IntervalCalibrator().fit(rows.values, scored, oof.spread * scale, oof.by_property, plausible),
+        intervals=IntervalCalibrator().fit(rows.values, oof.mean, oof.spread, oof.by_property, plausible),
         index=DistanceIndex().fit(space.view(rows.inputs, "descriptors"), rows.values),
         domain=Domain().fit(data.regression.at_frac, rows.values, rows.system),
         at_frac=np.array(data.regression.at_frac),
     )
-    manifest = _manifest(data, problem, name, seed, space, parts, rows, oof, scored, folds)
+    manifest = _manifest(data, problem, name, seed, space, parts, rows, oof, folds)
     return parts, manifest
 
 
@@ -82,48 +80,17 @@ def fitting_folds(data: AlloyData, problem: DesignProblem, seed: int, kind: Any 
     )
 
 
-def bias_scale(ensemble: Ensemble, values: FloatArray, mean: FloatArray, rows: NDArray[np.bool_]) -> FloatArray:
-    """Factor that undoes the bias of models of logarithms, [P]; 1 for the others.
-
-    The mean of exp(prediction of the logarithm) lies below the mean of the values; the ratio of the two on
-    out-of-fold predictions corrects it (ratio form of Duan's smearing estimate, JASA 78 (1983) 605).
-
-    Args:
-        ensemble: Tells which properties are served by models of logarithms.
-        values: Measured values, [N, P].
-        mean: Out-of-fold predictions, [N, P].
-        rows: Rows to use, [N].
-    """
-    scale = np.ones(values.shape[1])
-    logs = {spec.name for spec in ensemble.recipe.members if spec.log}
-    for p in range(values.shape[1]):
-        known = rows & np.isfinite(values[:, p]) & np.isfinite(mean[:, p])
-        if any(name.rstrip("+") in logs for name in ensemble.served_by(p)) and known.any():
-            scale[p] = values[known, p].sum() / max(mean[known, p].sum(), 1e-9)
-    return scale
-
-
-def cross_scaled(ensemble: Ensemble, values: FloatArray, oof: OutOfFold, folds: FoldMap) -> FloatArray:
-    """Out-of-fold predictions, each fold corrected by the factor of the other folds, [N, P]."""
-    scaled = np.array(oof.mean)
-    for k in range(folds.n_folds):
-        test = folds.regression == k
-        scaled[test] *= bias_scale(ensemble, values, oof.mean, ~test)
-    return scaled
-
-
 def cross_coverage(
-    values: FloatArray, scored: FloatArray, oof: OutOfFold, scale: FloatArray, folds: FoldMap, plausible: FloatArray
+    values: FloatArray, oof: OutOfFold, folds: FoldMap, plausible: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Intervals of each fold calibrated on the other folds: lower and upper ends, [N, P] each."""
     lower, upper = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
     for k in range(folds.n_folds):
         test = folds.regression == k
-        spread = oof.spread * scale
         calibrator = IntervalCalibrator().fit(
-            values[~test], scored[~test], spread[~test], oof.by_property[~test], plausible
+            values[~test], oof.mean[~test], oof.spread[~test], oof.by_property[~test], plausible
         )
-        lower[test], upper[test] = calibrator.intervals(scored[test], spread[test], oof.by_property[test])
+        lower[test], upper[test] = calibrator.intervals(oof.mean[test], oof.spread[test], oof.by_property[test])
     return lower, upper
 
 
@@ -150,15 +117,12 @@ def _manifest(
     parts: BundleParts,
     rows: TrainingRows,
     oof: OutOfFold,
-    scored: FloatArray,
     folds: FoldMap,
 ) -> BundleManifest:
     recipe = RECIPES[name]
     plausible = np.array([spec.plausible for spec in problem.properties], dtype=np.float64)
-    lower, upper = cross_coverage(rows.values, scored, oof, parts.scale, folds, plausible)
-    targets = {
-        key: _target_record(p, parts, rows, oof, scored, lower, upper) for p, key in enumerate(problem.property_keys)
-    }
+    lower, upper = cross_coverage(rows.values, oof, folds, plausible)
+    targets = {key: _target_record(p, parts, rows, oof, lower, upper) for p, key in enumerate(problem.property_keys)}
     return BundleManifest(
         name=name,
         problem=problem.name,
@@ -188,7 +152,6 @@ def _target_record(
     parts: BundleParts,
     rows: TrainingRows,
     oof: OutOfFold,
-    scored: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
 ) -> TargetRecord:
@@ -199,8 +162,8 @@ def _target_record(
     return TargetRecord(
         members=tuple(members),
         n_rows=int(np.isfinite(y).sum()),
-        score=_score(y, scored[:, p], rows.system),
-        feasible_score=_score(y[feasible], scored[feasible, p], rows.system[feasible]),
+        score=_score(y, oof.mean[:, p], rows.system),
+        feasible_score=_score(y[feasible], oof.mean[feasible, p], rows.system[feasible]),
         alternatives={name: score for name, score in scores.items() if score is not None},
         coverage_90=share if np.isfinite(share) else None,
     )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
-from aimat_ray.surrogate.linalg import blockwise, standardise
+from aimat_ray.surrogate.linalg import blockwise, contiguous, standardise
 
 FloatArray = NDArray[np.float64]
 ROOT5 = np.float64(np.sqrt(5.0))
@@ -84,12 +84,12 @@ class GroupedGp:
             kernel[np.diag_indices_from(kernel)] += noise
             alpha[known[used, m], m] = np.linalg.solve(kernel, (targets[rows_m, m] - mean[m]) / spread[m])
         base = weighted[used]
-        self._arrays = {
+        self._arrays = contiguous({
             "centre": centre, "column_scale": scale / _column_weights(log_hyper, parts, features.shape[1]),
             "mean": mean, "spread": spread, "log_hyper": log_hyper,
             "rows": base.T.astype(np.float32), "rows_sq": np.sum(base**2, axis=1).astype(np.float32),
             "alpha": (signal * alpha).astype(np.float32), "slope": (linear * base.T @ alpha).astype(np.float32),
-        }  # fmt: skip
+        })  # fmt: skip
         return self
 
     def predict(self, features: FloatArray) -> FloatArray:

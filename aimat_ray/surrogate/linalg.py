@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,11 @@ def blockwise(function: Callable[[Any], Any], rows: NDArray[Any]) -> Any:
     if isinstance(parts[0], tuple):
         return tuple(_join([part[k] for part in parts], n) for k in range(len(parts[0])))
     return _join(parts, n)
+
+
+def contiguous(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays in row order, as they will be read back: BLAS rounds differently for another memory layout."""
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
 def standardise(features: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -14,7 +14,7 @@ from aimat_ray.data.sources import AlloyData
 from aimat_ray.data.splits import FoldMap
 from aimat_ray.problem import DesignProblem
 from aimat_ray.surrogate.domain import DistanceIndex
-from aimat_ray.surrogate.ensemble import Ensemble, TrainingRows
+from aimat_ray.surrogate.ensemble import Ensemble, TrainingRows, spec_rows
 from aimat_ray.surrogate.features import FeatureSpace
 
 FloatArray = NDArray[np.float64]
@@ -28,8 +28,9 @@ class OutOfFold:
     Attributes:
         p_feasible: Probabilities of the property rows, uncalibrated, [N].
         class_p: Probabilities of the class rows, uncalibrated, [M].
-        mean: Predictions, [N, P]; NaN where no fold could model the property.
+        mean: Predictions with each fold's scales from the other folds, [N, P]; NaN where a property is not modelled.
         spread: Spread of the members, [N, P].
+        scales: Scales of the members from all folds, for the models fitted on all rows.
         distance: Distance to the nearest training row, [N].
         by_property: Distance to the nearest training row that measures the property, [N, P].
         members: Predictions of each member, name to [N, P].
@@ -39,6 +40,7 @@ class OutOfFold:
     class_p: FloatArray
     mean: FloatArray
     spread: FloatArray
+    scales: Mapping[str, FloatArray]
     distance: FloatArray
     by_property: FloatArray
     members: Mapping[str, FloatArray]
@@ -89,7 +91,8 @@ def out_of_fold(
     shape = rows.values.shape
     p, class_p = np.full(shape[0], np.nan), np.full(len(rows.labels), np.nan)
     mean, spread, by_property = (np.full(shape, np.nan) for _ in range(3))
-    distance = np.full(shape[0], np.nan)
+    distance, route = np.full(shape[0], np.nan), np.full(shape[0], np.nan)
+    fitted: list[Ensemble] = []
     members: dict[str, FloatArray] = {}
     for k in range(folds.n_folds):
         if progress:
@@ -98,10 +101,45 @@ def out_of_fold(
         train = rows.take(~test, ~class_test)
         ensemble = Ensemble(recipe, space, properties).fit(train, (seed, k + 1))
         answer = ensemble.predict(rows.inputs[test])
-        p[test], mean[test], spread[test] = answer.p_feasible, answer.mean, answer.spread
+        p[test], route[test] = answer.p_feasible, answer.route
+        fitted.append(ensemble)
         class_p[class_test] = ensemble.p_feasible(rows.class_inputs[class_test])
         index = DistanceIndex().fit(space.view(train.inputs, "descriptors"), train.values)
         distance[test], by_property[test] = index.query(space.view(rows.inputs[test], "descriptors"))
         for name, values in answer.members.items():
             members.setdefault(name, np.full(shape, np.nan))[test] = values
-    return OutOfFold(p, class_p, mean, spread, distance, by_property, members)
+    for k, ensemble in enumerate(fitted):
+        test = folds.regression == k
+        scales = member_scales(ensemble, members, rows, ~test)
+        left_out = {name: values[test] for name, values in members.items() if name in ensemble.names}
+        mean[test], spread[test] = ensemble.combine(left_out, route[test], scales)
+    everything = np.ones(shape[0], dtype=bool)
+    scales = member_scales(fitted[0], members, rows, everything)
+    return OutOfFold(p, class_p, mean, spread, scales, distance, by_property, members)
+
+
+def member_scales(
+    ensemble: Ensemble, members: Mapping[str, FloatArray], rows: TrainingRows, chosen: NDArray[np.bool_]
+) -> dict[str, FloatArray]:
+    """Factors that undo the bias of models of logarithms, name to [P]; models of values have none.
+
+    exp(mean of the logarithm) lies below the mean of the values; the ratio of both on out-of-fold predictions of
+    the rows that the member is for corrects it (ratio form of Duan's smearing estimate, JASA 78 (1983) 605).
+
+    Args:
+        ensemble: Knows the members.
+        members: Out-of-fold predictions, name to [N, P].
+        rows: The measured values.
+        chosen: Rows to use, [N].
+    """
+    scales = {}
+    for name, predicted in members.items():
+        spec = ensemble.spec(name)
+        if not spec.log:
+            continue
+        known = (chosen & spec_rows(spec, rows.feasible))[:, None] & np.isfinite(rows.values) & np.isfinite(predicted)
+        measured = np.where(known, rows.values, 0.0).sum(axis=0)
+        said = np.where(known, predicted, 0.0).sum(axis=0)
+        usable = (measured > 0) & (said > 0)
+        scales[name] = np.where(usable, measured / np.where(usable, said, 1.0), 1.0)
+    return scales

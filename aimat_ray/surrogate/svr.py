@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
-from aimat_ray.surrogate.linalg import blockwise, standardise
+from aimat_ray.surrogate.linalg import blockwise, contiguous, standardise
 
 FloatArray = NDArray[np.float64]
 
@@ -65,6 +65,7 @@ class SupportVectors:
                 f"dual{m}": model.dual_coef_[0].astype(np.float32),
                 f"line{m}": np.array([mean, spread, float(model.intercept_[0]), gamma]),
             }  # fmt: skip
+        self._arrays = contiguous(self._arrays)
         return self
 
     def predict(self, features: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from td3_parts import SPACES, build_learner, make_batch
 from aimat_ray.config import AgentSettings
 from aimat_ray.rl import td3
 from aimat_ray.rl.td3_config import AGENT_FIELDS, OWN_FIELDS, TD3Config, apply_agent_config, ddpg
+from aimat_ray.rl.td3_learner import TD3Learner
 
 FIRST: dict[str, Any] = {
     "gamma": 0.9,
@@ -90,9 +91,10 @@ def built(values: dict[str, Any]) -> TD3Config:
 def fingerprint(values: dict[str, Any]) -> dict[str, Any]:
     """What the settings lead to: learned parameters, explored actions, buffer, cadence, runners."""
     config = built(values)
+    learner = build_learner(config)
     return {
-        "learned": learned(config),
-        "explored": explored(config),
+        "explored": explored(learner),
+        "learned": learned(learner),
         "buffer": buffer_facts(config),
         "cadence": cadence(config),
         "starts": starts(config),
@@ -100,8 +102,7 @@ def fingerprint(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def learned(config: TD3Config) -> str:
-    learner = build_learner(config)
+def learned(learner: TD3Learner) -> str:
     for n in range(4):
         batch = make_batch(16, n, labels=True)
         batch["obs"][:, :3] = torch.tensor([0.5, 0.3, 0.2])
@@ -110,8 +111,8 @@ def learned(config: TD3Config) -> str:
     return repr([p.double().sum().item() for p in learner._net.parameters()])
 
 
-def explored(config: TD3Config) -> str:
-    net = build_learner(config)._net
+def explored(learner: TD3Learner) -> str:
+    net = learner._net
     net.exploration_rng = np.random.default_rng(0)
     return repr([net.explore(torch.zeros(2, 5), t).tolist() for t in (5, 50, 5000)])
 

@@ -19,7 +19,7 @@ def ray_session():
 
 @pytest.fixture(scope="session", autouse=True)
 def aimat_store(tmp_path_factory):
-    """One surrogate store for all processes of the session, so that each surrogate is fitted once; AIMAT_STORE overrides it."""
+    """One surrogate store for all processes of the session: each surrogate is fitted once. AIMAT_STORE overrides it."""
     if "AIMAT_STORE" in os.environ:
         yield os.environ["AIMAT_STORE"]
         return

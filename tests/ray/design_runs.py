@@ -26,8 +26,10 @@ SMALL = {
     "evaluation.episodes": 8,
     "evaluation.seeds": 1,
     "evaluation.lookahead": 2,
+    "archive.budget_per_base": 500,
 }
 TIMEOUT_S = 240.0
+MARK = "AIMAT_TEST_RUN"  # variable that all processes of a started command inherit
 
 
 def design_command(out: Path, *arguments: str) -> list[str]:
@@ -52,7 +54,7 @@ class Started:
 
     def __post_init__(self) -> None:
         with (self.folder / "stdout").open("w") as out, (self.folder / "stderr").open("w") as err:
-            environment = os.environ | {"OMP_NUM_THREADS": "1"}
+            environment = os.environ | {"OMP_NUM_THREADS": "1", MARK: str(self.folder)}
             self.process = subprocess.Popen(
                 self.command, stdout=out, stderr=err, text=True, env=environment, start_new_session=True
             )
@@ -69,10 +71,27 @@ class Started:
             time.sleep(0.02)
 
 
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of the living processes that a `Started` of this folder left behind."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}={folder}\0".encode() in (place / "environ").read_bytes():
+                found.append((place / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it ended meanwhile
+    return found
+
+
 def run(command: Sequence[str], code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and check its exit code."""
     ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert ended.returncode == code, ended.stderr
     return ended

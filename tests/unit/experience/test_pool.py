@@ -17,7 +17,7 @@ from aimat_ray.experience.pool import TrustedPool, build_pool, experience_of, us
 from aimat_ray.problem import DesignProblem
 
 STEP = 0.05
-# Four quaternary alloys on a line, 4 at% apart, the second measured twice; one of another element set; one of two elements.
+# Quaternary alloys on a line, 4 at% apart, the second measured twice; one of other elements; one of two elements.
 FORMULAS = ("Zr64Cu16Al10Ni10", "Zr60Cu20Al10Ni10", "Zr56Cu24Al10Ni10", "Zr60Cu20Al10Ni10", "Zr60Cu30Al10", "Zr60Cu40")
 # So the pairs one step apart are 0-1, 1-2 and the same with 3 in place of 1, and 1-3 which changes nothing.
 PAIRS = {(0, 1), (1, 0), (1, 2), (2, 1), (0, 3), (3, 0), (3, 2), (2, 3), (1, 3), (3, 1)}

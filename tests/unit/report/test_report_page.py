@@ -289,7 +289,8 @@ def test_scores_come_with_split_and_interval(make_run: MakeRun, data: Any, probl
     among = score | {"r2": 0.05, "lower": -0.1, "upper": 0.2, "n": 600}
     manifest = {
         "name": "default",
-        "targets": {"dmax_mm": {"members": ["forest"], "n_rows": 900, "score": score, "feasible_score": among, "coverage_90": 0.88}},
+        "targets": {"dmax_mm": {"members": ["forest"], "n_rows": 900, "score": score, "feasible_score": among,
+                                "coverage_90": 0.88}},
         "classifier": {"scores": [{"split": "system", "rows": "4 or more elements", "auc": 0.9, "n": 1000,
                                    "n_systems": 300, "lower": 0.88, "upper": 0.92}]},
     }  # fmt: skip

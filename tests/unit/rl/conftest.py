@@ -1,7 +1,7 @@
 """A workbench whose surrogate, judge and truth are formulas, so that every verdict can be worked by hand.
 
-Goal: dmax >= 4 mm. Surrogate: 0.2 mm per at% Cu, feasible from 5 at% Al, outside its domain with Ag. Judge: the same less
-0.1 mm per at% Ni, half as feasible below 8 at% Al. Truth: less 0.05 mm per at% Ni.
+Goal: dmax >= 4 mm. Surrogate: 0.2 mm per at% Cu, feasible from 5 at% Al, outside its domain with Ag. Judge: 0.1 mm less
+per at% Ni, feasible from 8 at% Al. Truth: 0.05 mm less per at% Ni, always feasible.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from aimat_ray.rl import candidates
 from aimat_ray.rl.candidates import candidate_rows, write_candidates
 from aimat_ray.rl.run_dir import RunDirectory
 
-# surrogate margins over 4 mm, and the judge's: 4.4 -> .10 / 2.6; 5 -> .25 / 4.1 -> .025; 6 -> .50 / .50; 7 -> .75, p 0.4
+# mm by surrogate / judge, and margins over 4 mm: 4.4 / 2.6; 5 / 4.1 (.25, .025); 6 / 6 (.50); 7 / 7 (.75), judge p 0.4
 REFUSED, BARELY, BEST, DOUBTED = "Zr50Cu22Ni18Al10", "Zr56Cu25Al10Ni9", "Zr60Cu30Al10", "Zr58Cu35Al7"
 
 

@@ -9,13 +9,12 @@ import pytest
 from analytic_world import walks_at
 
 from aimat_ray.data.composition import parse_formulas
-from aimat_ray.env.goals import GoalBatch
+from aimat_ray.env.goals import GoalBatch, goal_margin
 from aimat_ray.problem import DesignProblem
 from aimat_ray.rl.ledger import (
     confirmed_by,
     distance_to_measured_at_pct,
     first_of_kind,
-    goal_margin,
     nearest_at_pct,
     pass_stages,
     true_successes,

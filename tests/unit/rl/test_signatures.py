@@ -22,7 +22,8 @@ def history(now: dict[str, float], before: dict[str, float] | None = None) -> li
     return [row | {"env_steps": 100 * (i + 1)} for i, row in enumerate(rows)]
 
 
-# (what the second half looks like, what must fire, id); thresholds: share 0.2, rise 0.5 and 20 % above return, 0.5, 30 %
+# (what the second half looks like, what must fire, id)
+# Thresholds: share 0.2; rise 0.5 and 20 % above the return; share 0.5; fall 30 %.
 CASES: list[tuple[dict[str, float], set[str], str]] = [
     ({}, set(), "healthy"),
     ({"distinct_share": 0.1}, {"mode_collapse"}, "few distinct designs"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aimat_ray.rl.statistics import Rate
 
-# Wilson score intervals at 95 %: (successes, n, lower, upper); the zero case by hand is z^2 / (n + z^2) = 3.8415 / 13.8415.
+# Wilson score intervals at 95 %: (successes, n, lower, upper); the first by hand: z^2 / (n + z^2) = 3.8415 / 13.8415.
 KNOWN = [(0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (5, 10, 0.23659, 0.76341), (50, 100, 0.40383, 0.59617)]
 
 

@@ -11,6 +11,7 @@ import torch
 from td3_parts import ACT, build_learner, make_batch
 from torch import nn
 
+from aimat_ray.errors import TrainingError
 from aimat_ray.rl.td3_config import TD3Config
 from aimat_ray.rl.td3_learner import TD3Learner
 from aimat_ray.rl.td3_loss import LossSettings, actor_losses, critic_losses, target_values
@@ -159,6 +160,25 @@ def test_actor_and_targets_move_only_when_due() -> None:
     learner.gradient_step(make_batch(16))
     assert not same(before[0], parameters(net.actor))
     assert not same(before[1], parameters(net.target_critics))
+
+
+def test_a_call_splits_its_batch_into_minibatches() -> None:
+    config = small(train_batch_size_per_learner=16)
+    by_call, by_step = build_learner(config), build_learner(config)
+    batch = make_batch(48)
+    by_call._uncompiled_update({"default_policy": batch})
+    for i in range(3):
+        by_step.gradient_step({name: values[16 * i : 16 * i + 16] for name, values in batch.items()})
+    assert by_call.n_updates == 3
+    assert same(parameters(by_call._net.critics), parameters(by_step._net.critics))
+
+
+def test_losses_that_are_no_numbers_stop_the_run() -> None:
+    learner, batch = build_learner(small()), make_batch(8)
+    batch["rewards"][0] = float("nan")
+    learner.gradient_step(batch)
+    with pytest.raises(TrainingError, match="critic_loss"):
+        learner.after_gradient_based_update(timesteps={})
 
 
 def test_labels_alone_train_the_actor() -> None:
