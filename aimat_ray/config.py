@@ -42,7 +42,7 @@ class EnvSettings(Settings):
     max_step_at_pct: Positive = 5.0  # largest change of one element in one step
     max_steps: Count = 128  # step limit of an evaluation episode
     train_max_steps: Count = 40  # step limit of a training episode
-    train_aim: Annotated[float, Field(ge=1.0, le=2.0)] = 1.1  # training goals are harder than evaluated ones by this
+    train_aim: Annotated[float, Field(ge=1.0, le=2.0)] = 1.0  # training goals are harder than evaluated ones by this
     reward: RewardSettings = RewardSettings()
 
 

@@ -3,9 +3,9 @@
     python benchmarks/env_speed.py [--data auto] [--bundles default,paper] [--serve] [--steps 60]
 
 Measured are the environment itself (a surrogate that answers a constant), the bundles in this process, with `--serve`
-the first bundle through Ray Serve, and the labels of an archive. In-process numbers are by CPU time of this process,
-because other work on the machine would be measured otherwise; through Serve it is the clock. Bundles are fitted on first
-use (minutes) and kept in the store. Prints one JSON list of {name, value, unit, bar, ok, detail}.
+the first bundle through Ray Serve, and on synthetic data the labels of an archive. In-process numbers are by CPU time,
+because other work on the machine would be measured otherwise; through Serve it is the clock. Bundles are fitted on
+first use (minutes) and kept in the store. Prints one JSON list of {name, value, unit, bar, ok, detail}.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: one thread is wha
 import numpy as np
 
 from aimat_ray.config import EnvSettings
-from aimat_ray.data.goals import goal_for_base
+from aimat_ray.data.goals import BaseGoal, goal_for_base
 from aimat_ray.data.sources import AlloyData, load_data
 from aimat_ray.env.alloy_env import AlloyVectorEnv
 from aimat_ray.env.task import DesignTask, fixed_goals, make_task
 from aimat_ray.env.walk import fresh_walks
+from aimat_ray.errors import ProblemError
 from aimat_ray.prediction import Prediction, Predictor
 from aimat_ray.problem import load_problem
 from aimat_ray.registry.store import SurrogateStore
@@ -47,8 +48,9 @@ class ConstantPredictor:
     version = "constant"
 
     def predict(self, at_frac: np.ndarray) -> Prediction:
+        """Feasible, and too poor for any goal."""
         n = len(at_frac)
-        values = np.ones((n, len(load_problem().property_keys)))
+        values = np.full((n, len(load_problem().property_keys)), 1e-3)
         nothing = np.zeros(n)
         reason = np.zeros(n, dtype=np.uint8)
         inside = np.ones(n, dtype=bool)
@@ -61,13 +63,25 @@ def entry(name: str, value: float, unit: str, bar: float | None, detail: str, be
     return {"name": name, "value": round(value, 3), "unit": unit, "bar": bar, "ok": bool(ok), "detail": detail}
 
 
-def all_bases(data: AlloyData) -> DesignTask:
-    """Every base that the data support the default goal of."""
+def all_bases(data: AlloyData, predictor: Predictor) -> DesignTask:
+    """Every base that the data support the default goal of, and that the surrogate has feasible starts for."""
     problem = data.problem
     goals = [goal_for_base(problem, data, base) for base in problem.bases if base in data.windows]
-    known = tuple(goal for goal in goals if goal is not None)
-    bases = tuple(goal.base for goal in known)
-    return make_task(problem, data, bases, fixed_goals(problem, known), EnvSettings())
+
+    def task_of(known: list[BaseGoal]) -> DesignTask:
+        bases = tuple(goal.base for goal in known)
+        return make_task(problem, data, bases, fixed_goals(problem, tuple(known)), EnvSettings())
+
+    return task_of([goal for goal in goals if goal is not None and has_starts(task_of([goal]), predictor)])
+
+
+def has_starts(task: DesignTask, predictor: Predictor) -> bool:
+    """Whether feasible starts of the first base are found."""
+    try:
+        fresh_walks(task, predictor, np.zeros(4, dtype=np.intp), np.random.default_rng(0))
+    except ProblemError:
+        return False
+    return True
 
 
 def seconds_per_step(task: DesignTask, predictor: Predictor, steps: int, clock: Clock) -> float:
@@ -87,11 +101,8 @@ def seconds_per_step(task: DesignTask, predictor: Predictor, steps: int, clock: 
     return min(rounds)
 
 
-def label_seconds(data: AlloyData, task: DesignTask) -> float:
-    """Labels of 256 walks, on the synthetic world where there is one."""
-    predictor: Predictor = data.oracle or ConstantPredictor()
-    if data.oracle is None:
-        return float("nan")
+def label_seconds(task: DesignTask, predictor: Predictor) -> float:
+    """Archive labels of 256 walks."""
     archive = build_archive(task, predictor, np.random.default_rng(0), budget=600)
     walks = fresh_walks(task, predictor, np.arange(N_ENVS) % len(task.bases), np.random.default_rng(1))
     label = ArchiveLabeler.of(archive, task, "robust")
@@ -107,26 +118,27 @@ def label_seconds(data: AlloyData, task: DesignTask) -> float:
 def measure(data_spec: str, bundles: list[str], serve: bool, steps: int) -> list[dict[str, Any]]:
     """Measure all that was asked for."""
     data = load_data(data_spec)
-    task = all_bases(data)
-    detail = f"{N_ENVS} sub-environments, random actions, {len(task.bases)} bases, data {data.name}"
+    task = all_bases(data, ConstantPredictor())
+    detail = f"{N_ENVS} sub-environments, random actions, all bases with a goal, data {data.name}"
     cpu = time.process_time
     overhead = 1e3 * seconds_per_step(task, ConstantPredictor(), steps, cpu)
     report = [entry("env_overhead", overhead, "ms per step of 256", BAR_OVERHEAD_MS, detail, below=True)]
     if data.oracle is not None:
+        task = all_bases(data, data.oracle)
         rate = N_ENVS / seconds_per_step(task, data.oracle, steps, cpu)
         report.append(entry("env_oracle", rate, "env steps/s", None, detail))
-        milliseconds = 1e3 * label_seconds(data, task)
+        milliseconds = 1e3 * label_seconds(task, data.oracle)
         report.append(entry("archive_labels", milliseconds, "ms per 256 walks", None, "robust ranking, all bases"))
     for name in bundles:
         bundle = SurrogateStore().get_or_fit(name, data, data.problem, seed=0)
-        rate = N_ENVS / seconds_per_step(task, bundle, steps, cpu)
+        rate = N_ENVS / seconds_per_step(all_bases(data, bundle), bundle, steps, cpu)
         report.append(entry(f"env_{name}", rate, "env steps/s", BARS.get(name), f"{detail}, {bundle.version}, local"))
     if serve:
-        report.append(through_serve(data, task, bundles[0], steps, detail))
+        report.append(through_serve(data, bundles[0], steps, detail))
     return report
 
 
-def through_serve(data: AlloyData, task: DesignTask, name: str, steps: int, detail: str) -> dict[str, Any]:
+def through_serve(data: AlloyData, name: str, steps: int, detail: str) -> dict[str, Any]:
     """The same through the Serve deployment, by the clock."""
     from aimat_ray.registry.channel import Channel
     from aimat_ray.registry.client import SurrogateClient
@@ -141,6 +153,7 @@ def through_serve(data: AlloyData, task: DesignTask, name: str, steps: int, deta
         hub.publish(bundle.version)
         start_surrogate_service(hub)
         try:
+            task = all_bases(data, bundle)
             rate = N_ENVS / seconds_per_step(task, SurrogateClient.serve(), steps, time.perf_counter)
         finally:
             stop_surrogate_service(shutdown=True)

@@ -38,6 +38,19 @@ WINDOW = {
 TARGET = {"Zr": 50, "Cu": 30, "Al": 12, "Ni": 8}
 WEIGHTS = {"Zr": 0.1, "Cu": 1.0, "Al": 0.8, "Ni": 0.3, "Ti": 0.0, "Ag": 0.2}
 WIDTH = 0.35  # fraction of atoms over which the quality of `interior` falls from 100 % to 0
+# The default recipe with one update per four steps; written out where the result depends on it.
+AGENT: dict[str, Any] = {
+    "labels": "none",
+    "bc_weight": 0.0,
+    "offline_mode": "none",
+    "critic": "effect",
+    "gamma": 0.9,
+    "updates_per_step": 0.25,
+    "random_steps": 2_000,
+    "learning_starts": 2_000,
+    "n_envs_per_runner": 64,
+    "rollout_fragment_length": 4,
+}
 EVALUATION_STEPS = 40
 EVALUATION_SEED = 1_000
 
@@ -115,12 +128,19 @@ def _with_goal(problem: DesignProblem, predictor: AnalyticPredictor, optimum: fl
     return KnownOptimum(task, predictor, optimum)
 
 
-def train(known: KnownOptimum, steps: int, seed: int) -> Policy:
-    """TD3 with the default recipe but one update per four steps, no trusted rows, no labels. Needs a running Ray."""
+def train(known: KnownOptimum, steps: int, seed: int, **agent: Any) -> Policy:
+    """TD3 alone: no trusted rows, no labels. Needs a running Ray.
+
+    Args:
+        known: What to learn.
+        steps: Env steps.
+        seed: Of everything.
+        **agent: Agent settings that differ from those of this problem.
+    """
     settings = DesignSettings(
         steps=steps,
         seed=seed,
-        agent=AgentSettings(offline_mode="none", labels="none", bc_weight=0.0, updates_per_step=0.25),
+        agent=AgentSettings(**(AGENT | agent)),
         pool=PoolSettings(mode="off"),
     )
     bench: Any = SimpleNamespace(settings=settings, task=known.task, predictor=known.predictor)

@@ -32,7 +32,7 @@ class EvaluatedGoals:
 
 
 def search_archive(bench: Workbench, say: Say) -> Archive | None:
-    """Fill an archive for the run's bases; None where search finds nothing or the mode has no legal region to search."""
+    """Fill an archive for the run's bases; None where search finds nothing, or in mode `paper`."""
     if bench.settings.env.mode == "paper":
         return None
     rng = np.random.default_rng([bench.settings.seed, _ARCHIVE_STREAM])

@@ -112,6 +112,6 @@ class Monitor:
         goals = sum(r["goal_share"] * r["episodes"] for r in recent if r["episodes"])
         at_goal = f"{goals / ended:4.0%}" if ended else "   -"
         return (
-            f"{min(share, 1):4.0%}  {row['env_steps']:>8,} steps  {speed:>6,.0f}/s  closeness {row['satisfaction_mean']:.3f}  "
-            f"episodes at the training goal {at_goal}"
+            f"{min(share, 1):4.0%}  {row['env_steps']:>8,} steps  {speed:>6,.0f}/s  "
+            f"closeness {row['satisfaction_mean']:.3f}  episodes at the training goal {at_goal}"
         )

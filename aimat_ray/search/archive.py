@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.errors import ArtifactError, RunError
-from aimat_ray.surrogate.base import ARRAY_FIELDS, Prediction, Predictor, from_columns
+from aimat_ray.prediction import ARRAY_FIELDS, Prediction, Predictor, from_columns
 
 FORMAT = "aimat-archive-1"
 _ALLOYS, _MANIFEST = "alloys.npz", "archive.json"

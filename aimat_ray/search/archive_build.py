@@ -14,11 +14,11 @@ from aimat_ray.env.safety import robust_margin
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, fresh_walks
 from aimat_ray.errors import ProblemError
+from aimat_ray.prediction import ARRAY_FIELDS, Prediction, Predictor, from_columns
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.diversity import distinct_rows, spread_rows
 from aimat_ray.search.evolution import EvolutionSettings, evolve
 from aimat_ray.search.merit import Candidates
-from aimat_ray.surrogate.base import ARRAY_FIELDS, Prediction, Predictor, from_columns
 
 _RESTARTS = 8  # independent populations per base; every other one also seeks a margin
 _POPULATION = 36

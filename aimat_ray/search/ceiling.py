@@ -17,8 +17,8 @@ from aimat_ray.env.episodes import CountingPredictor
 from aimat_ray.env.legality import BoolArray, FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, limits_of
+from aimat_ray.prediction import Predictor
 from aimat_ray.search.evolution import EvolutionSettings, evolve
-from aimat_ray.surrogate.base import Predictor
 
 _METHOD = "evolution-1"  # part of every cache key: raise it when the search itself changes
 

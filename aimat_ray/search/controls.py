@@ -12,9 +12,9 @@ from aimat_ray.env.legality import FloatArray, legal_in_paper_mode
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import PAPER_SLOTS
 from aimat_ray.env.walk import WalkState
+from aimat_ray.prediction import Predictor
 from aimat_ray.search.merit import best_of, look_ahead, merit_of
 from aimat_ray.search.proposals import propose
-from aimat_ray.surrogate.base import Predictor
 
 GREEDY_CANDIDATES = 16
 

@@ -10,8 +10,8 @@ from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import change_to_slots
 from aimat_ray.env.walk import WalkState, advance, fresh_walks, observe
+from aimat_ray.prediction import Predictor
 from aimat_ray.search.controls import GREEDY_CANDIDATES, Greedy
-from aimat_ray.surrogate.base import Predictor
 
 Columns = dict[str, NDArray[np.float32]]
 

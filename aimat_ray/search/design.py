@@ -12,6 +12,7 @@ from aimat_ray.env.episodes import Chooser, CountingPredictor, run_episodes
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, fresh_walks
 from aimat_ray.errors import ConfigError, ProblemError
+from aimat_ray.prediction import Predictor
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_build import HitCollector, build_archive, join
 from aimat_ray.search.archive_walk import ArchiveWalk
@@ -19,7 +20,6 @@ from aimat_ray.search.controls import GREEDY_CANDIDATES, Greedy, LocalSearch
 from aimat_ray.search.diversity import distinct_rows
 from aimat_ray.search.evolution import EvolutionSettings, evolve
 from aimat_ray.search.merit import merit_of
-from aimat_ray.surrogate.base import Predictor
 
 Method = Literal["archive", "greedy", "evolution", "local"]
 METHODS: tuple[Method, ...] = get_args(Method)

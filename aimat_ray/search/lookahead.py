@@ -10,10 +10,10 @@ import numpy as np
 from aimat_ray.env.observation import Float32Array
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState
+from aimat_ray.prediction import Predictor
 from aimat_ray.search.controls import Proposer
 from aimat_ray.search.merit import INFEASIBLE, look_ahead, merit_of
 from aimat_ray.search.proposals import propose
-from aimat_ray.surrogate.base import Predictor
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from aimat_ray.env.goals import closeness
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import Judgement, WalkState, exchanged, judge, move, predict_legal
-from aimat_ray.surrogate.base import Predictor
+from aimat_ray.prediction import Predictor
 
 GOAL_BONUS = 1.0
 INFEASIBLE = -20.0  # below what any feasible composition can get; a higher probability still ranks higher

@@ -61,8 +61,15 @@ class BoostedRegressor:
             self._models.append(_stripped(model.fit(single[known], targets[known, m])))
         return self
 
-    def predict(self, features: NDArray[Any]) -> FloatArray:
-        """Predict, [B, D] -> [B, M]."""
+    form: ClassVar[str] = "catboost_pool"
+
+    @staticmethod
+    def prepare(features: FloatArray) -> Any:
+        """Inputs in CatBoost's own form, which models of one view can share."""
+        return make_pool(features)
+
+    def predict(self, features: Any) -> FloatArray:
+        """Predict, [B, D] (or what `prepare` made of it) -> [B, M]."""
         pool = make_pool(features)
         return np.stack([_raw(model, pool) for model in self._models], axis=1)
 
@@ -111,8 +118,15 @@ class BoostedClassifier:
         self._model = _stripped(model.fit(inputs.astype(np.float32), target.astype(np.int64)))
         return self
 
-    def predict(self, features: NDArray[Any]) -> FloatArray:
-        """Probability of the feasible class, [B, D] -> [B]."""
+    form: ClassVar[str] = "catboost_pool"
+
+    @staticmethod
+    def prepare(features: FloatArray) -> Any:
+        """Inputs in CatBoost's own form, which models of one view can share."""
+        return make_pool(features)
+
+    def predict(self, features: Any) -> FloatArray:
+        """Probability of the feasible class, [B, D] (or what `prepare` made of it) -> [B]."""
         return 1.0 / (1.0 + np.exp(-_raw(self._model, make_pool(features))))
 
     def state(self) -> ModelState:
@@ -139,10 +153,12 @@ def oversample(features: FloatArray, labels: FloatArray, rng: np.random.Generato
     return np.asarray(filled, np.float64), np.asarray(target, np.float64)
 
 
-def make_pool(features: NDArray[Any]) -> Any:
+def make_pool(features: Any) -> Any:
     """CatBoost's input object; made once per batch and shared by the models (column order makes it cheap)."""
     from catboost import Pool
 
+    if isinstance(features, Pool):
+        return features
     return Pool(np.asfortranarray(features, dtype=np.float32))
 
 

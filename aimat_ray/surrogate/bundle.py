@@ -145,7 +145,7 @@ class SurrogateBundle:
         mean = np.where(unknown, parts.fallback, answer.mean)
         spread = np.where(unknown, parts.intervals.widest, answer.spread)
         distance, by_property = parts.index.query(space.view(inputs, "descriptors"))
-        lower, upper = parts.intervals.intervals(mean, spread, by_property)
+        lower, upper = parts.intervals.intervals(mean, spread, by_property, answer.route)
         reason = parts.domain.decide(at_frac, distance, by_property)
         return Prediction(
             p_feasible=parts.class_calibrator.apply(answer.p_feasible),

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
 from aimat_ray.surrogate.base import DomainReason
-from aimat_ray.surrogate.linalg import blockwise, contiguous, standardise
+from aimat_ray.surrogate.linalg import blockwise, contiguous, squared_distances, standardise
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 # Limits on the distance, from errors on unseen systems (calibration-design.md).
 INSIDE, OUTSIDE = 0.4, 0.7
-# Chemical systems that must share the majority element.
-MIN_SYSTEMS = 3
+# Chemical systems that must share the majority element: with one, no prediction for an unseen system could be tested.
+MIN_SYSTEMS = 2
 NO_ROW = 99.0  # distance where nothing is measured
 
 
@@ -54,20 +54,23 @@ class DistanceIndex:
 
     def query(self, descriptors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Distance to the nearest row [B], and per property to the nearest that measures it [B, P]."""
-        result: tuple[FloatArray, FloatArray] = blockwise(self._query_block, descriptors)
-        return result
+        by_pattern = np.ascontiguousarray(blockwise(self._query_block, descriptors).T)
+        squares = [by_pattern[index].min(axis=0) if len(index) else None for index in self._groups()]
+        n, far = len(descriptors), NO_ROW**2
+        columns = np.stack([np.full(n, far) if column is None else column for column in squares], axis=1)
+        nearest = by_pattern.min(axis=0, initial=far)
+        return np.sqrt(np.clip(nearest, 0.0, far)), np.sqrt(np.clip(columns, 0.0, far))
 
-    def _query_block(self, descriptors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _groups(self) -> list[NDArray[np.intp]]:
+        """Groups of rows that measure a property, for each property."""
+        return [np.flatnonzero(measured) for measured in self._arrays["patterns"].T]
+
+    def _query_block(self, descriptors: FloatArray) -> FloatArray:
+        """Squared distance to the nearest row of every group, [b, groups]."""
         a = self._arrays
         x = ((descriptors - a["centre"]) / a["scale"]).astype(np.float32)
-        d2 = x @ a["rows"]
-        d2 *= np.float32(-2.0)
-        d2 += a["rows_sq"]
-        nearest = np.minimum.reduceat(d2, a["starts"], axis=1)
-        nearest += np.einsum("bd,bd->b", x, x)[:, None]
-        distance = np.sqrt(np.maximum(nearest.astype(np.float64), 0.0))
-        by_property = np.stack([distance[:, has].min(axis=1, initial=NO_ROW) for has in a["patterns"].T], axis=1)
-        return np.minimum(distance.min(axis=1), NO_ROW), by_property
+        nearest = np.minimum.reduceat(squared_distances(x, a["rows"], a["rows_sq"]), a["starts"], axis=1)
+        return np.asarray(nearest, np.float64)
 
     def state(self) -> ModelState:
         """The rows and scales."""

@@ -39,7 +39,7 @@ class EdRvflParams:
 
     n_layers: int = 16
     n_hidden: int = 128
-    ridges: Sequence[float] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    ridges: Sequence[float] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
     n_inner_folds: int = 4
     weight_scale: float = 1.0
 
@@ -78,7 +78,7 @@ class EdRvfl:
         ridges = [self._choose_ridge(blocks, wanted[:, m], inner) for m in range(targets.shape[1])]
         self._arrays = {"centre": centre, "scale": scale, "mean": mean, "spread": spread, "ridges": np.array(ridges)}
         for i, ((weight, bias), block) in enumerate(zip(layers, blocks, strict=True)):
-            outputs = [_solve(block, wanted[:, m], ridge) for m, ridge in enumerate(ridges)]
+            outputs = [_solve(block, wanted[:, m], [ridge])[0] for m, ridge in enumerate(ridges)]
             self._arrays |= {f"w{i}": weight, f"b{i}": bias, f"o{i}": np.stack(outputs, axis=1).astype(np.float32)}
         self._arrays = contiguous(self._arrays)
         return self
@@ -86,15 +86,18 @@ class EdRvfl:
     def _choose_ridge(self, blocks: list[FloatArray], target: FloatArray, inner: NDArray[np.int64]) -> float:
         """The penalty with the least squared error on inner folds; the middle one where a fold can't be tested."""
         ridges = list(self.params.ridges)
+        if len(ridges) == 1:
+            return ridges[0]
         known = np.isfinite(target)
         errors = np.zeros(len(ridges))
         for k in range(self.params.n_inner_folds):
             test, train = known & (inner == k), np.where(inner == k, np.nan, target)
             if not test.any() or np.isfinite(train).sum() < 2:
                 return ridges[len(ridges) // 2]
-            for r, ridge in enumerate(ridges):
-                mean: FloatArray = np.mean([block[test] @ _solve(block, train, ridge) for block in blocks], axis=0)
-                errors[r] += np.sum((target[test] - mean) ** 2)
+            said = np.zeros((len(ridges), int(test.sum())))
+            for block in blocks:
+                said += [block[test] @ weights for weights in _solve(block, train, ridges)]
+            errors += np.sum((target[test] - said / len(blocks)) ** 2, axis=1)
         return ridges[int(np.argmin(errors))]
 
     def predict(self, features: FloatArray) -> FloatArray:
@@ -132,14 +135,13 @@ class EdRvfl:
         return model
 
 
-def _solve(block: FloatArray, target: FloatArray, ridge: float) -> FloatArray:
-    """Ridge regression on the rows where the target [N] is known."""
+def _solve(block: FloatArray, target: FloatArray, ridges: Sequence[float]) -> list[FloatArray]:
+    """Ridge regression on the rows where the target [N] is known, for each penalty."""
     known = np.isfinite(target)
     design = block[known]
-    gram = design.T @ design
-    gram[np.diag_indices_from(gram)] += ridge * known.sum()
-    solution: FloatArray = np.linalg.solve(gram, design.T @ target[known])
-    return solution
+    gram, right = design.T @ design, design.T @ target[known]
+    eye = np.eye(len(gram)) * known.sum()
+    return [np.linalg.solve(gram + ridge * eye, right) for ridge in ridges]
 
 
 def _inner_folds(groups: NDArray[Any], n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:

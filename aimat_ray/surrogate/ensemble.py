@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
 from aimat_ray.surrogate.families import make, restore
-from aimat_ray.surrogate.features import FeatureSpace
+from aimat_ray.surrogate.features import FeatureSpace, View
 from aimat_ray.surrogate.recipes import RECIPES, MemberSpec, Recipe
 
 FloatArray = NDArray[np.float64]
@@ -88,6 +88,7 @@ class Ensemble:
     def __init__(self, recipe: str, space: FeatureSpace, properties: tuple[str, ...]) -> None:
         self.recipe_name, self.space, self.properties = recipe, space, properties
         self.scales: dict[str, FloatArray] = {}
+        self._specs = {spec.name: spec for spec in self.recipe.members}
         self._classifier: Any = None
         self._router: Any = None
         self._constant_p = 1.0
@@ -173,15 +174,15 @@ class Ensemble:
 
     def predict(self, inputs: FloatArray) -> Answer:
         """Predict from inputs [B, F]."""
-        p = self.p_feasible(inputs)
+        views = _Views(self.space, inputs)
+        p = self._p_feasible(views)
         route = p
         if self._router is not None and self.recipe.router is not None:
-            route = self._router.predict(self.space.view(inputs, self.recipe.router.view))
-        views = {view: self.space.view(inputs, view) for view in self._views()}
+            route = self._router.predict(views.of(self.recipe.router.view, self._router))
         members: dict[str, FloatArray] = {}
         for name, model in self._models.items():
             spec = self.spec(name)
-            values = model.predict(views[spec.view])
+            values = model.predict(views.of(spec.view, model))
             members[name] = np.full((len(inputs), len(self.properties)), np.nan)
             members[name][:, self._served[name]] = np.exp(values) if spec.log else values
         mean, spread = self.combine(members, route, self.scales)
@@ -203,11 +204,12 @@ class Ensemble:
         shape = (len(route), len(self.properties))
         total, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         sides = {"all": np.ones_like(route), "feasible": route, "rest": 1.0 - route}
+        sharing = self._sharing()
         for name, raw in members.items():
             rows = self.spec(name).rows
             served = np.isfinite(raw)
             value = np.where(served, raw, 0.0) * scales.get(name, 1.0)
-            weight = np.maximum(sides[rows], _TINY_WEIGHT)[:, None] / self._sharing(rows)
+            weight = np.maximum(sides[rows], _TINY_WEIGHT)[:, None] / sharing[rows]
             weight = np.where(served, weight, 0.0)
             total += weight
             first += weight * value
@@ -217,26 +219,27 @@ class Ensemble:
             spread = np.sqrt(np.maximum(second / total - mean**2, 0.0))
         return mean, spread
 
-    def _sharing(self, rows: str) -> FloatArray:
+    def _sharing(self) -> dict[str, FloatArray]:
         """How many members share a side's weight, per property [P]; members for all rows don't share."""
-        if rows == "all":
-            return np.ones(len(self.properties))
-        alike = [targets for name, targets in self._served.items() if self.spec(name).rows == rows]
-        return np.maximum([sum(p in t for t in alike) for p in range(len(self.properties))], 1.0)
+        counts = {side: np.zeros(len(self.properties)) for side in ("all", "feasible", "rest")}
+        for name, targets in self._served.items():
+            counts[self.spec(name).rows][targets] += 1.0
+        counts["all"] = np.ones(len(self.properties))
+        return {side: np.maximum(count, 1.0) for side, count in counts.items()}
 
     def p_feasible(self, inputs: FloatArray) -> FloatArray:
         """Class probability from inputs, [B, F] -> [B]."""
-        if self._classifier is None:
-            return np.full(len(inputs), self._constant_p)
-        p: FloatArray = self._classifier.predict(self.space.view(inputs, self.recipe.classifier.view))
-        return p
+        return self._p_feasible(_Views(self.space, inputs))
 
-    def _views(self) -> set[Any]:
-        return {self.spec(name).view for name in self._models}
+    def _p_feasible(self, views: _Views) -> FloatArray:
+        if self._classifier is None:
+            return np.full(views.n_rows, self._constant_p)
+        p: FloatArray = self._classifier.predict(views.of(self.recipe.classifier.view, self._classifier))
+        return p
 
     def spec(self, name: str) -> MemberSpec:
         """The recipe's entry of a member (a name with + stands in where members lack rows)."""
-        return next(spec for spec in self.recipe.members if spec.name == name.rstrip("+"))
+        return self._specs[name.rstrip("+")]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -284,6 +287,26 @@ class Ensemble:
         if "class" in state.children:
             ensemble._classifier = restore(state.children["class"])
         return ensemble
+
+
+class _Views:
+    """Columns of a batch by view, each cut out once, and once brought into a family's own form."""
+
+    def __init__(self, space: FeatureSpace, inputs: FloatArray) -> None:
+        self.n_rows = len(inputs)
+        self._space, self._inputs = space, inputs
+        self._made: dict[tuple[str, Any], Any] = {}
+
+    def of(self, view: View, model: Any) -> Any:
+        """What `model` predicts from."""
+        if (view, None) not in self._made:
+            self._made[view, None] = self._space.view(self._inputs, view)
+        prepare = getattr(model, "prepare", None)
+        if prepare is None:
+            return self._made[view, None]
+        if (view, model.form) not in self._made:
+            self._made[view, model.form] = prepare(self._made[view, None])
+        return self._made[view, model.form]
 
 
 def spec_rows(spec: MemberSpec, feasible: FloatArray) -> BoolArray:

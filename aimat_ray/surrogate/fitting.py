@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -17,7 +18,7 @@ from aimat_ray.problem import DesignProblem
 from aimat_ray.surrogate.bundle import BundleParts
 from aimat_ray.surrogate.calibration import ClassCalibrator, IntervalCalibrator
 from aimat_ray.surrogate.domain import DistanceIndex, Domain
-from aimat_ray.surrogate.ensemble import Ensemble, TrainingRows
+from aimat_ray.surrogate.ensemble import Ensemble, TrainingRows, spec_rows
 from aimat_ray.surrogate.features import FeatureSpace
 from aimat_ray.surrogate.manifest import BundleManifest, ClassRecord, ClassScoreRecord, Score, TargetRecord
 from aimat_ray.surrogate.out_of_fold import OutOfFold, Progress, class_rows, out_of_fold, training_rows
@@ -48,12 +49,12 @@ def fit_parts(
         progress(f"{name}: all rows", N_FOLDS / (N_FOLDS + 1))
     ensemble = Ensemble(name, space, problem.property_keys).fit(rows, (seed, 0))
     ensemble.scales = {name: scale for name, scale in oof.scales.items() if name in ensemble.names}
-    plausible = np.array([spec.plausible for spec in problem.properties], dtype=np.float64)
+    plausible = plausible_range(problem)
     parts = BundleParts(
         ensemble=ensemble,
         fallback=_fallback(rows.values, plausible),
         class_calibrator=_class_calibrator(name, rows, oof),
-        intervals=IntervalCalibrator().fit(rows.values, oof.mean, oof.spread, oof.by_property, plausible),
+        intervals=IntervalCalibrator().fit(oof.residuals(rows), plausible, inflation(name, problem)),
         index=DistanceIndex().fit(space.view(rows.inputs, "descriptors"), rows.values),
         domain=Domain().fit(data.regression.at_frac, rows.values, rows.system),
         at_frac=np.array(data.regression.at_frac),
@@ -80,18 +81,29 @@ def fitting_folds(data: AlloyData, problem: DesignProblem, seed: int, kind: Any 
     )
 
 
-def cross_coverage(
-    values: FloatArray, oof: OutOfFold, folds: FoldMap, plausible: FloatArray
+def inflation(name: str, problem: DesignProblem) -> FloatArray:
+    """The declared factor on the half-widths of each property, [P]."""
+    return np.array([RECIPES[name].inflation.get(key, 1.0) for key in problem.property_keys])
+
+
+def cross_intervals(
+    name: str, problem: DesignProblem, rows: TrainingRows, oof: OutOfFold, folds: FoldMap
 ) -> tuple[FloatArray, FloatArray]:
     """Intervals of each fold calibrated on the other folds: lower and upper ends, [N, P] each."""
-    lower, upper = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
+    residuals, plausible = oof.residuals(rows), plausible_range(problem)
+    lower, upper = np.full(rows.values.shape, np.nan), np.full(rows.values.shape, np.nan)
     for k in range(folds.n_folds):
         test = folds.regression == k
-        calibrator = IntervalCalibrator().fit(
-            values[~test], oof.mean[~test], oof.spread[~test], oof.by_property[~test], plausible
+        calibrator = IntervalCalibrator().fit(residuals.rows(~test), plausible, inflation(name, problem))
+        lower[test], upper[test] = calibrator.intervals(
+            oof.mean[test], oof.spread[test], oof.by_property[test], oof.route[test]
         )
-        lower[test], upper[test] = calibrator.intervals(oof.mean[test], oof.spread[test], oof.by_property[test])
     return lower, upper
+
+
+def plausible_range(problem: DesignProblem) -> FloatArray:
+    """Lowest and highest plausible value of each property, [P, 2]."""
+    return np.array([spec.plausible for spec in problem.properties], dtype=np.float64)
 
 
 def _fallback(values: FloatArray, plausible: FloatArray) -> FloatArray:
@@ -120,8 +132,7 @@ def _manifest(
     folds: FoldMap,
 ) -> BundleManifest:
     recipe = RECIPES[name]
-    plausible = np.array([spec.plausible for spec in problem.properties], dtype=np.float64)
-    lower, upper = cross_coverage(rows.values, oof, folds, plausible)
+    lower, upper = cross_intervals(name, problem, rows, oof, folds)
     targets = {key: _target_record(p, parts, rows, oof, lower, upper) for p, key in enumerate(problem.property_keys)}
     return BundleManifest(
         name=name,
@@ -131,7 +142,7 @@ def _manifest(
         synthetic=data.synthetic,
         seed=seed,
         families=recipe.families,
-        recipe=asdict(recipe),
+        recipe=json.loads(json.dumps(asdict(recipe))),
         chosen_by=recipe.chosen_by,
         elements=problem.elements,
         properties=problem.property_keys,
@@ -156,7 +167,7 @@ def _target_record(
     upper: FloatArray,
 ) -> TargetRecord:
     y, members = rows.values[:, p], parts.ensemble.served_by(p)
-    scores = {name: _score(y, oof.members[name][:, p], rows.system) for name in members if name in oof.members}
+    scores = {name: _member_score(name, p, parts.ensemble, rows, oof) for name in members if name in oof.members}
     feasible = rows.feasible == 1.0
     share = coverage(y, lower[:, p], upper[:, p])
     return TargetRecord(
@@ -167,6 +178,13 @@ def _target_record(
         alternatives={name: score for name, score in scores.items() if score is not None},
         coverage_90=share if np.isfinite(share) else None,
     )
+
+
+def _member_score(name: str, p: int, ensemble: Ensemble, rows: TrainingRows, oof: OutOfFold) -> Score | None:
+    """Score of a member alone, on the kind of rows that it is for."""
+    chosen = spec_rows(ensemble.spec(name), rows.feasible)
+    predicted = oof.members[name][:, p] * oof.scales.get(name, np.ones(rows.values.shape[1]))[p]
+    return _score(rows.values[chosen, p], predicted[chosen], rows.system[chosen])
 
 
 def _class_record(

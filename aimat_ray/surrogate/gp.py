@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
-from aimat_ray.surrogate.linalg import blockwise, contiguous, standardise
+from aimat_ray.surrogate.linalg import blockwise, contiguous, squared_distances, standardise
 
 FloatArray = NDArray[np.float64]
 ROOT5 = np.float64(np.sqrt(5.0))
@@ -195,10 +195,7 @@ def _kernel(left: FloatArray, right: FloatArray, signal: float, linear: float) -
 
 def _matern_single(x: NDArray[np.float32], rows: NDArray[np.float32], rows_sq: NDArray[np.float32]) -> Any:
     """Matern-5/2 correlations in float32, [b, N], with as few passes over memory as numpy allows."""
-    root = x @ rows
-    root *= np.float32(-2.0)
-    root += rows_sq
-    root += np.einsum("bd,bd->b", x, x)[:, None]
+    root = squared_distances(x, rows, rows_sq)
     np.maximum(root, np.float32(0.0), out=root)
     root *= np.float32(5.0)
     np.sqrt(root, out=root)

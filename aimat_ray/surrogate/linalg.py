@@ -40,6 +40,26 @@ def contiguous(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
+def squared_distances(
+    x: NDArray[np.float32], rows: NDArray[np.float32], rows_sq: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Squared distances in float32, with few passes over memory; rounding may leave them slightly negative.
+
+    Args:
+        x: Points, [b, D].
+        rows: Other points, transposed, [D, N].
+        rows_sq: Their squared lengths, [N].
+
+    Returns:
+        [b, N].
+    """
+    squares: NDArray[np.float32] = x @ rows
+    squares *= np.float32(-2.0)
+    squares += rows_sq
+    squares += np.einsum("bd,bd->b", x, x)[:, None]
+    return squares
+
+
 def standardise(features: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Centre and scale columns; a constant column keeps scale 1.
 

@@ -13,6 +13,7 @@ from aimat_ray.data.composition import system_key
 from aimat_ray.data.sources import AlloyData
 from aimat_ray.data.splits import FoldMap
 from aimat_ray.problem import DesignProblem
+from aimat_ray.surrogate.calibration import Residuals
 from aimat_ray.surrogate.domain import DistanceIndex
 from aimat_ray.surrogate.ensemble import Ensemble, TrainingRows, spec_rows
 from aimat_ray.surrogate.features import FeatureSpace
@@ -27,6 +28,7 @@ class OutOfFold:
 
     Attributes:
         p_feasible: Probabilities of the property rows, uncalibrated, [N].
+        route: Weight of the members for feasible rows, [N].
         class_p: Probabilities of the class rows, uncalibrated, [M].
         mean: Predictions with each fold's scales from the other folds, [N, P]; NaN where a property is not modelled.
         spread: Spread of the members, [N, P].
@@ -37,6 +39,7 @@ class OutOfFold:
     """
 
     p_feasible: FloatArray
+    route: FloatArray
     class_p: FloatArray
     mean: FloatArray
     spread: FloatArray
@@ -44,6 +47,10 @@ class OutOfFold:
     distance: FloatArray
     by_property: FloatArray
     members: Mapping[str, FloatArray]
+
+    def residuals(self, rows: TrainingRows) -> Residuals:
+        """What intervals are calibrated on."""
+        return Residuals(rows.values, self.mean, self.spread, self.by_property, self.route, rows.system)
 
 
 def training_rows(data: AlloyData, problem: DesignProblem, space: FeatureSpace) -> TrainingRows:
@@ -115,7 +122,7 @@ def out_of_fold(
         mean[test], spread[test] = ensemble.combine(left_out, route[test], scales)
     everything = np.ones(shape[0], dtype=bool)
     scales = member_scales(fitted[0], members, rows, everything)
-    return OutOfFold(p, class_p, mean, spread, scales, distance, by_property, members)
+    return OutOfFold(p, route, class_p, mean, spread, scales, distance, by_property, members)
 
 
 def member_scales(

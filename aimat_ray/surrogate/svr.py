@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
-from aimat_ray.surrogate.linalg import blockwise, contiguous, standardise
+from aimat_ray.surrogate.linalg import blockwise, contiguous, squared_distances, standardise
 
 FloatArray = NDArray[np.float64]
 
@@ -79,11 +79,10 @@ class SupportVectors:
         a = self._arrays
         mean, spread, intercept, gamma = a[f"line{m}"]
         x = ((features - a[f"centre{m}"]) / a[f"scale{m}"]).astype(np.float32)
-        d2 = x @ a[f"rows{m}"]
-        d2 *= np.float32(-2.0)
-        d2 += a[f"rows_sq{m}"]
-        d2 += np.einsum("bd,bd->b", x, x)[:, None]
-        kernel = np.exp(np.float32(-gamma) * np.maximum(d2, np.float32(0.0)))
+        kernel = squared_distances(x, a[f"rows{m}"], a[f"rows_sq{m}"])
+        np.maximum(kernel, np.float32(0.0), out=kernel)
+        kernel *= np.float32(-gamma)
+        np.exp(kernel, out=kernel)
         result: FloatArray = mean + spread * ((kernel @ a[f"dual{m}"]).astype(np.float64) + intercept)
         return result
 
