@@ -1,6 +1,6 @@
 """`aimat design --base Zr` at the default budget as a user runs it: strict rate against random, time, memory.
 
-The surrogates are fitted anew (an empty store), as on a fresh machine. On the measured table where AIMAT_DATA_DIR is set,
+The surrogates are fitted anew (an empty store). On the measured table where AIMAT_DATA_DIR is set,
 else on the synthetic world. Memory is the sum over all processes, shared pages counted in each: an upper bound.
 
     python benchmarks/design_rate.py [--base Zr] [--keep FOLDER] [-- further options of aimat design]

@@ -60,14 +60,14 @@ def test_gp_mean_agrees_with_scikit_learn_at_the_same_kernel():
     from sklearn.gaussian_process.kernels import DotProduct, Matern, WhiteKernel
 
     x, y = _rows()
-    y = y + 0.1 * np.random.default_rng(5).normal(size=y.shape)
+    y = y + 0.5 * np.random.default_rng(5).normal(size=y.shape)
     model = GroupedGp().fit(x, y, np.random.default_rng(0))
     weight, signal, linear, noise = np.exp(model.state().arrays["log_hyper"])
     scaled, _, _ = standardise(x)
     scaled = scaled * np.sqrt(weight / x.shape[1])
     kernel = signal * Matern(nu=2.5) + linear * DotProduct(1e-6, "fixed") + WhiteKernel(noise)
     reference = GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(scaled, y[:, 0])
-    assert np.allclose(model.predict(x)[:, 0], reference.predict(scaled), atol=3e-3)
+    assert np.allclose(model.predict(x)[:, 0], reference.predict(scaled), atol=2e-3)
 
 
 def test_gp_weighs_the_group_that_matters():
