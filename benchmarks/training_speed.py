@@ -40,7 +40,7 @@ def main() -> list[dict]:
     marks = []
 
     def mark() -> None:
-        marks.append((time.monotonic(), cpu_seconds(process_tree(os.getpid()))))
+        marks.append((time.monotonic(), cpu_seconds(process_tree(os.getpid())), time.process_time()))
 
     with tempfile.TemporaryDirectory() as folder, ray_running(num_cpus=1):
         bench = prepare(read_inputs(settings, say), say)
@@ -51,7 +51,7 @@ def main() -> list[dict]:
         train = train_agent(algorithm, bench, RunDirectory(Path(folder)), say, resume=False)
         mark()
         algorithm.stop()
-    (wall_0, cpu_0), (wall_1, cpu_1), (wall_2, cpu_2) = marks
+    (wall_0, cpu_0, own_0), (wall_1, cpu_1, _), (wall_2, cpu_2, own_2) = marks
     steps = train["env_steps"]
     value = steps / (cpu_2 - cpu_0)
     detail = {
@@ -60,6 +60,8 @@ def main() -> list[dict]:
         "training_alone_steps_per_cpu_s": round(steps / (cpu_2 - cpu_1), 1),
         "training_alone_steps_per_s_by_the_clock": round(steps / (wall_2 - wall_1), 1),
         "archive_and_pool_cpu_s": round(cpu_1 - cpu_0, 1),
+        "cpu_s": round(cpu_2 - cpu_0, 1),
+        "cpu_s_of_rays_own_processes": round(cpu_2 - cpu_0 - (own_2 - own_0), 1),
         "updates": train["updates"],
         "cores": 1,
     }

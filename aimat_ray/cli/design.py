@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors
 from aimat_ray.cli.report import write_run_report
@@ -124,25 +123,22 @@ def show_result(document: dict[str, Any], folder: Path) -> None:
     if document["data"]["synthetic"]:
         console.print("SYNTHETIC data: these alloys exist in a made-up world", style="yellow")
     candidates = pd.read_csv(document["candidates"]["path"])
-    table = Table(title=f"Best new alloys of {document['base']} ({len(candidates)} in all)")
-    properties = evaluation["goal"]["properties"]
-    table.add_column("")
-    table.add_column("formula", no_wrap=True)
-    for name in (*properties, "verdict", "nearest measured (at%)"):
-        table.add_column(name, overflow="fold")
-    for _, row in candidates.head(10).iterrows():
-        verdict = [word for word in ("in_domain", "confirmed", "new") if row[word]]
-        table.add_row(
-            str(row["rank"]),
-            row["formula"],
-            *(_with_interval(row, key) for key in properties),
-            ", ".join(verdict).replace("_", " ") or "none",
-            f"{row['nearest_formula']} ({row['nearest_distance_at_pct']:.1f})",
-        )
-    console.print(table)
+    _show_candidates(candidates, evaluation["goal"]["properties"], document["base"])
     for warning in _warnings(folder):
         console.print(f"WARNING {warning['signature']}: {warning['message']}", style="yellow")
     console.print(f"everything is in {folder}: report.html, candidates.csv, evaluation.json, metrics.parquet")
+
+
+def _show_candidates(candidates: Any, properties: list[str], base: str) -> None:
+    """The best ten, two lines each: formulas and intervals are too long for a table on most terminals."""
+    console.print(f"\nBest new alloys of {base} ({len(candidates)} in all)", style="bold")
+    for _, row in candidates.head(10).iterrows():
+        verdict = [word for word in ("in_domain", "confirmed", "new") if row[word]]
+        values = "; ".join(f"{key} {_with_interval(row, key)}" for key in properties)
+        nearest = f"nearest measured {row['nearest_formula']}, {row['nearest_distance_at_pct']:.1f} at% away"
+        words = ", ".join(verdict).replace("_", " ") or "neither in domain, nor confirmed, nor new"
+        console.print(f"{row['rank']:>3}  {row['formula']}: {words}", markup=False, soft_wrap=True)
+        console.print(f"     {values}; {nearest}", markup=False, soft_wrap=True, style="dim")
 
 
 def _with_interval(row: Any, key: str) -> str:

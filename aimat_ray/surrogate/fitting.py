@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.data.sources import AlloyData
-from aimat_ray.data.splits import FoldMap, fold_map
+from aimat_ray.data.splits import FoldMap, SplitKind, fold_map
 from aimat_ray.errors import ConfigError, DataError
 from aimat_ray.problem import DesignProblem
 from aimat_ray.surrogate.bundle import BundleParts
@@ -53,7 +52,7 @@ def fit_parts(
     parts = BundleParts(
         ensemble=ensemble,
         fallback=_fallback(rows.values, plausible),
-        class_calibrator=_class_calibrator(name, rows, oof),
+        class_calibrator=_class_calibrator(name, oof.class_p, rows.labels),
         intervals=IntervalCalibrator().fit(oof.residuals(rows), plausible, inflation(name, problem)),
         index=DistanceIndex().fit(space.view(rows.inputs, "descriptors"), rows.values),
         domain=Domain().fit(data.regression.at_frac, rows.values, rows.system),
@@ -63,7 +62,7 @@ def fit_parts(
     return parts, manifest
 
 
-def fitting_folds(data: AlloyData, problem: DesignProblem, seed: int, kind: Any = "system") -> FoldMap:
+def fitting_folds(data: AlloyData, problem: DesignProblem, seed: int, kind: SplitKind = "system") -> FoldMap:
     """Folds over the property rows and the class rows; fewer than five where there are few systems.
 
     Raises:
@@ -101,6 +100,15 @@ def cross_intervals(
     return lower, upper
 
 
+def cross_class_p(name: str, rows: TrainingRows, oof: OutOfFold, folds: FoldMap) -> FloatArray:
+    """Out-of-fold class probabilities, each fold calibrated on the other folds, [M]."""
+    p = np.array(oof.class_p)
+    for k in range(folds.n_folds):
+        test = folds.classification == k
+        p[test] = _class_calibrator(name, oof.class_p[~test], rows.labels[~test]).apply(p[test])
+    return p
+
+
 def plausible_range(problem: DesignProblem) -> FloatArray:
     """Lowest and highest plausible value of each property, [P, 2]."""
     return np.array([spec.plausible for spec in problem.properties], dtype=np.float64)
@@ -114,10 +122,10 @@ def _fallback(values: FloatArray, plausible: FloatArray) -> FloatArray:
     )
 
 
-def _class_calibrator(name: str, rows: TrainingRows, oof: OutOfFold) -> ClassCalibrator:
-    if not RECIPES[name].calibrate_class or len(np.unique(rows.labels)) < 2:
+def _class_calibrator(name: str, class_p: FloatArray, labels: FloatArray) -> ClassCalibrator:
+    if not RECIPES[name].calibrate_class or len(np.unique(labels)) < 2:
         return ClassCalibrator()
-    return ClassCalibrator().fit(oof.class_p, rows.labels)
+    return ClassCalibrator().fit(class_p, labels)
 
 
 def _manifest(
@@ -148,7 +156,7 @@ def _manifest(
         properties=problem.property_keys,
         descriptors=space.names,
         targets=targets,
-        classifier=_class_record(name, rows, oof, parts.class_calibrator, problem),
+        classifier=_class_record(name, rows, oof, folds, parts.class_calibrator, problem),
         libraries={library: metadata.version(library) for library in _LIBRARIES},
     )
 
@@ -188,14 +196,20 @@ def _member_score(name: str, p: int, ensemble: Ensemble, rows: TrainingRows, oof
 
 
 def _class_record(
-    name: str, rows: TrainingRows, oof: OutOfFold, calibrator: ClassCalibrator, problem: DesignProblem
+    name: str,
+    rows: TrainingRows,
+    oof: OutOfFold,
+    folds: FoldMap,
+    calibrator: ClassCalibrator,
+    problem: DesignProblem,
 ) -> ClassRecord:
+    class_p = cross_class_p(name, rows, oof, folds)
     n_elements = (rows.class_inputs[:, : len(problem.elements)] > 0).sum(axis=1)
     parts = {"all": n_elements > 0, "4 or more elements": n_elements >= 4, "up to 3 elements": n_elements <= 3}
     scores = []
     for label, chosen in parts.items():
         score = score_class(
-            rows.labels[chosen], calibrator.apply(oof.class_p[chosen]), rows.class_system[chosen],
+            rows.labels[chosen], class_p[chosen], rows.class_system[chosen],
             problem.feasibility.threshold,
         )  # fmt: skip
         if score is not None:

@@ -20,6 +20,7 @@ class Score(_Frozen):
     r2: float
     rmse: float
     mae: float
+    mape: float | None
     n: int
     n_systems: int
     lower: float

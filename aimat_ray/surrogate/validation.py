@@ -26,6 +26,7 @@ class RegressionScore:
         r2: 1 - squared error / variance around the mean of the scored rows.
         rmse: Root mean squared error, in the property's unit.
         mae: Mean absolute error, in the property's unit.
+        mape: Mean absolute error in % of the measured value, over the rows where that is not 0.
         n: Rows scored.
         n_systems: Chemical systems among them.
         lower: Lower end of the 95 % interval of `r2`.
@@ -35,6 +36,7 @@ class RegressionScore:
     r2: float
     rmse: float
     mae: float
+    mape: float | None
     n: int
     n_systems: int
     lower: float
@@ -84,7 +86,7 @@ def score_regression(
     lower, upper = _bootstrap_interval(sums, _r2_of_sums, seed)
     return RegressionScore(
         r2=float(_r2_of_sums(sums.sum(axis=0))), rmse=float(np.sqrt(np.mean((y - f) ** 2))),
-        mae=float(np.mean(np.abs(y - f))), n=len(y), n_systems=len(sums), lower=lower, upper=upper,
+        mae=float(np.mean(np.abs(y - f))), mape=_mape(y, f), n=len(y), n_systems=len(sums), lower=lower, upper=upper,
     )  # fmt: skip
 
 
@@ -131,6 +133,11 @@ def coverage(measured: FloatArray, lower: FloatArray, upper: FloatArray) -> floa
     known = np.isfinite(measured) & np.isfinite(lower)
     inside = (measured >= lower) & (measured <= upper)
     return float(inside[known].mean()) if known.any() else float("nan")
+
+
+def _mape(measured: FloatArray, predicted: FloatArray) -> float | None:
+    some = measured != 0.0
+    return float(100.0 * np.mean(np.abs(1.0 - predicted[some] / measured[some]))) if some.any() else None
 
 
 def _sums_by_group(group: NDArray[Any], columns: FloatArray) -> FloatArray:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from analytic_world import walks_at
 from env_worlds import small_world
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from aimat_ray.env.legality import MIN_ELEMENTS, Limits
 from aimat_ray.env.start import sample_starts
@@ -34,9 +32,17 @@ def pairs(seed: int, n: int = 120) -> tuple[np.ndarray, np.ndarray, Limits]:
     return first[kept], second, limits.rows(kept)
 
 
-@given(seed=st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
-def test_targets_are_reached_in_about_the_least_number_of_steps(seed: int) -> None:
+def test_targets_are_reached_in_about_the_least_number_of_steps() -> None:
+    batches = [walk_to_targets(seed) for seed in range(40)]
+    reached = np.concatenate([arrived < 99 for arrived, _ in batches])
+    surplus = np.concatenate([(arrived - least)[arrived < 99] for arrived, least in batches])
+    # all but a few, where windows are so narrow that the one surplus element can't be spared
+    assert reached.mean() > 0.95
+    assert surplus.mean() <= 2.5
+
+
+def walk_to_targets(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps until each target is reached (99 for never), and the least number that any walk needs."""
     x, target, limits = pairs(seed)
     least = np.ceil(np.abs(target - x).max(axis=1) / STEP)
     arrived = np.full(len(x), 99)
@@ -44,10 +50,7 @@ def test_targets_are_reached_in_about_the_least_number_of_steps(seed: int) -> No
         x = simplex_step(x, action_toward(x, target, limits, STEP), limits, STEP)
         there = np.abs(x - target).max(axis=1) < 1e-9
         arrived = np.where(there & (arrived == 99), k, arrived)
-    # all but a few, where windows are so narrow that the one surplus element can't be spared
-    reached = arrived < 99
-    assert reached.mean() > 0.95
-    assert np.mean((arrived - least)[reached]) <= 2.5
+    return arrived, least
 
 
 def test_arrived_means_staying() -> None:
