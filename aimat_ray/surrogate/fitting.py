@@ -210,7 +210,7 @@ def _class_record(
     for label, chosen in parts.items():
         score = score_class(
             rows.labels[chosen], class_p[chosen], rows.class_system[chosen],
-            problem.feasibility.threshold,
+            problem.feasibility.threshold, ranking=oof.class_p[chosen],
         )  # fmt: skip
         if score is not None:
             scores.append(ClassScoreRecord(split="system", rows=label, **score.to_dict()))

@@ -68,7 +68,9 @@ def score_recipe(
     classes = {"all": n_elements > 0, "four_or_more": n_elements >= 4, "up_to_three": n_elements <= 3}
     threshold = problem.feasibility.threshold
     classifier = {
-        part: _plain(score_class(rows.labels[at], class_p[at], rows.class_system[at], threshold))
+        part: _plain(
+            score_class(rows.labels[at], class_p[at], rows.class_system[at], threshold, ranking=oof.class_p[at])
+        )
         for part, at in classes.items()
     }
     return {"recipe": name, "split": kind, "seed": seed, "targets": targets, "classifier": classifier}

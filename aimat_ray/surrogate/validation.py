@@ -91,7 +91,12 @@ def score_regression(
 
 
 def score_class(
-    labels: FloatArray, probability: FloatArray, system: NDArray[Any], threshold: float = 0.5, seed: int = 0
+    labels: FloatArray,
+    probability: FloatArray,
+    system: NDArray[Any],
+    threshold: float = 0.5,
+    seed: int = 0,
+    ranking: FloatArray | None = None,
 ) -> ClassScore | None:
     """Score class probabilities [N]; None unless both classes occur.
 
@@ -101,17 +106,20 @@ def score_class(
         system: Chemical system of each row, [N].
         threshold: Probability from which a row counts as predicted feasible.
         seed: Seed of the bootstrap.
+        ranking: Scores behind the AUC, [N]; the probabilities when None. Where each fold has a calibration of its own,
+            calibrated probabilities of different folds do not rank against each other.
     """
     known = np.isfinite(labels) & np.isfinite(probability)
     y, p, group = labels[known], probability[known], system[known]
+    order = p if ranking is None else ranking[known]
     if len(y) == 0 or y.min() == y.max():
         return None
     hit = float(np.sum((p >= threshold) & (y == 1)))
     precision = hit / max(float(np.sum(p >= threshold)), 1.0)
     recall = hit / float(np.sum(y == 1))
-    lower, upper, n_systems = _auc_interval(y, p, group, seed)
+    lower, upper, n_systems = _auc_interval(y, order, group, seed)
     return ClassScore(
-        auc=auc(y, p), brier=float(np.mean((p - y) ** 2)), precision=precision, recall=recall,
+        auc=auc(y, order), brier=float(np.mean((p - y) ** 2)), precision=precision, recall=recall,
         f1=2 * precision * recall / max(precision + recall, 1e-12), n=len(y), n_systems=n_systems,
         lower=lower, upper=upper,
     )  # fmt: skip
