@@ -54,7 +54,7 @@ class AgentSettings(Settings):
     actor_lr: Positive = 1e-3
     critic_lr: Positive = 1e-3
     critic_weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    batch_size: Count = 256
+    batch_size: Count = 192
     policy_delay: Count = 2
     target_noise: Annotated[float, Field(ge=0)] = 0.2
     target_noise_clip: Annotated[float, Field(ge=0)] = 0.5
@@ -75,7 +75,7 @@ class AgentSettings(Settings):
     labels: Literal["none", "archive"] = "archive"  # where the behaviour-cloning term gets its moves from
     label_ranking: Literal["nearest", "robust"] = "robust"
     bc_weight: Annotated[float, Field(ge=0)] = 1.0
-    n_envs_per_runner: Count = 64
+    n_envs_per_runner: Count = 128
     rollout_fragment_length: Count = 4
 
 
@@ -88,7 +88,7 @@ class PoolSettings(Settings):
 class ArchiveSettings(Settings):
     """The search that fills the archive of goal alloys (search/archive-design.md)."""
 
-    budget_per_base: Count = 20_000  # surrogate predictions
+    budget_per_base: Count = 12_000  # surrogate predictions
 
 
 class EvaluationSettings(Settings):
