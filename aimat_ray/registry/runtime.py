@@ -54,7 +54,7 @@ def connect_ray(num_cpus: int | None = None, address: str | None = None, **optio
             **({} if target else local),
             **options,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises plain Exceptions too, for one when its processes start too slowly
         where = f"joining the Ray cluster at {target}" if target else "starting Ray on this machine"
         raise ServiceError(f"{where} failed: {error}") from error
     return True
