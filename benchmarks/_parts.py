@@ -14,7 +14,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def entry(name: str, value: Any, unit: str, bar: Any, ok: bool | None, detail: Any) -> dict[str, Any]:
-    """One claim; `ok` None where it could not be measured or has no bar."""
+    """One claim; `ok` None where it could not be measured; True where there is no bar to miss."""
     value = round(value, 4) if isinstance(value, float) else value
     return {"name": name, "value": value, "unit": unit, "bar": bar, "ok": ok, "detail": detail}
 

@@ -74,7 +74,7 @@ def entries(document: dict[str, Any], used: dict[str, float]) -> list[dict[str, 
         ),
         entry("design_wall_time", wall, "s", WALL_BAR_S, wall <= WALL_BAR_S, {"cpu_s": round(used["cpu_s"], 1)}),
         entry("design_memory", memory, "GB", MEMORY_BAR_GB, memory <= MEMORY_BAR_GB, "sum over all processes"),
-        entry("design_train_steps_per_s", train["env_steps_per_s"], "env steps/s", None, None, speed),
+        entry("design_train_steps_per_s", train["env_steps_per_s"], "env steps/s", None, True, speed),
     ]
 
 
