@@ -12,7 +12,7 @@ import pytest
 from aimat_ray.surrogate.recipes import RECIPES, MemberSpec, Recipe
 
 _SMALL: dict[str, dict[str, Any]] = {
-    "boosted_regressor": {"iterations": 15},
+    "boosted_regressor": {"iterations": 10},
     "boosted_classifier": {"iterations": 15, "learning_rate": 0.15},
     "edrvfl": {"n_layers": 3, "n_hidden": 16, "ridges": (0.1,)},
     "forest": {"n_trees": 10},

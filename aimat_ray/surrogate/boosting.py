@@ -23,16 +23,20 @@ CLASSIFIER_DEFAULTS: dict[str, Any] = {
     "bootstrap_type": "Bernoulli",
 }  # fmt: skip
 _FIXED: dict[str, Any] = {"thread_count": 1, "verbose": False, "allow_writing_files": False}
-# CatBoost writes the time and a random id into its files; without them equal models are equal bytes.
-_VOLATILE = ("train_finish_time", "model_guid")
 
 
 class BoostedRegressor:
-    """One CatBoost regressor per target."""
+    """One CatBoost regressor per target.
+
+    Args:
+        bags: Models that differ in their seed and are averaged, per target.
+        **params: CatBoost's settings, over `REGRESSOR_DEFAULTS`.
+    """
 
     kind: ClassVar[str] = "boosted_regressor"
 
-    def __init__(self, **params: Any) -> None:
+    def __init__(self, bags: int = 1, **params: Any) -> None:
+        self.bags = bags
         self.params = REGRESSOR_DEFAULTS | params
         self._models: list[Any] = []
 
@@ -57,8 +61,8 @@ class BoostedRegressor:
         self._models = []
         for m in range(targets.shape[1]):
             known = np.isfinite(targets[:, m])
-            model = CatBoostRegressor(**self.params, **_FIXED, random_seed=_seed(rng))
-            self._models.append(_stripped(model.fit(single[known], targets[known, m])))
+            models = [CatBoostRegressor(**self.params, **_FIXED, random_seed=_seed(rng)) for _ in range(self.bags)]
+            self._models.append(_averaged([model.fit(single[known], targets[known, m]) for model in models]))
         return self
 
     form: ClassVar[str] = "catboost_pool"
@@ -75,24 +79,30 @@ class BoostedRegressor:
 
     def state(self) -> ModelState:
         """Everything needed to predict."""
-        meta = {"params": self.params, "n_models": len(self._models)}
+        meta = {"bags": self.bags, "params": self.params, "n_models": len(self._models)}
         return ModelState(self.kind, meta=meta, blobs={f"m{i}": _dump(m) for i, m in enumerate(self._models)})
 
     @classmethod
     def from_state(cls, state: ModelState) -> Self:
         """The model that `state` came from."""
-        model = cls(**state.meta["params"])
+        model = cls(bags=state.meta["bags"], **state.meta["params"])
         model._models = [_load(state.blobs[f"m{i}"]) for i in range(state.meta["n_models"])]
         return model
 
 
 class BoostedClassifier:
-    """A CatBoost classifier; the smaller class is filled up by SMOTE inside `fit`, so never outside a fold."""
+    """A CatBoost classifier.
+
+    Args:
+        smote: Fill up the smaller class by SMOTE; made inside `fit`, so never outside a training fold.
+        bags: Models that differ in their seed and are averaged (their log-odds).
+        **params: CatBoost's settings, over `CLASSIFIER_DEFAULTS`.
+    """
 
     kind: ClassVar[str] = "boosted_classifier"
 
-    def __init__(self, smote: bool = True, **params: Any) -> None:
-        self.smote = smote
+    def __init__(self, smote: bool = True, bags: int = 1, **params: Any) -> None:
+        self.smote, self.bags = smote, bags
         self.params = CLASSIFIER_DEFAULTS | params
         self._model: Any = None
 
@@ -114,8 +124,9 @@ class BoostedClassifier:
         from catboost import CatBoostClassifier
 
         inputs, target = oversample(features, labels, rng) if self.smote else (features, labels)
-        model = CatBoostClassifier(**self.params, **_FIXED, random_seed=_seed(rng))
-        self._model = _stripped(model.fit(inputs.astype(np.float32), target.astype(np.int64)))
+        models = [CatBoostClassifier(**self.params, **_FIXED, random_seed=_seed(rng)) for _ in range(self.bags)]
+        single, whole = inputs.astype(np.float32), target.astype(np.int64)
+        self._model = _averaged([model.fit(single, whole) for model in models])
         return self
 
     form: ClassVar[str] = "catboost_pool"
@@ -131,12 +142,16 @@ class BoostedClassifier:
 
     def state(self) -> ModelState:
         """Everything needed to predict."""
-        return ModelState(self.kind, meta={"smote": self.smote, "params": self.params}, blobs={"m": _dump(self._model)})
+        return ModelState(
+            self.kind,
+            meta={"smote": self.smote, "bags": self.bags, "params": self.params},
+            blobs={"m": _dump(self._model)},
+        )
 
     @classmethod
     def from_state(cls, state: ModelState) -> Self:
         """The model that `state` came from."""
-        model = cls(smote=state.meta["smote"], **state.meta["params"])
+        model = cls(smote=state.meta["smote"], bags=state.meta["bags"], **state.meta["params"])
         model._model = _load(state.blobs["m"])
         return model
 
@@ -170,11 +185,20 @@ def _seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31 - 1))
 
 
+def _averaged(models: list[Any]) -> Any:
+    """One model whose raw value is the mean of the models' (their trees side by side, at the price of one call)."""
+    from catboost import sum_models
+
+    if len(models) == 1:
+        return _stripped(models[0])
+    return _stripped(sum_models(models, weights=[1.0 / len(models)] * len(models)))
+
+
 def _stripped(model: Any) -> Any:
+    """The model without CatBoost's notes (time, random id, how the library was built): equal models, equal bytes."""
     metadata = model.get_metadata()
-    for key in _VOLATILE:
-        if key in metadata.keys():  # noqa: SIM118 - CatBoost's mapping has no __contains__
-            del metadata[key]
+    for key in list(metadata.keys()):
+        del metadata[key]
     return model
 
 

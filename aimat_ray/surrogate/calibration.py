@@ -216,7 +216,8 @@ def _by_band(scores: FloatArray, distance: FloatArray, system: NDArray[np.int64]
     band = np.searchsorted(np.array(BAND_EDGES), distance, side="left")
     nodes, quantiles = np.array([0.0, *BAND_EDGES]), np.zeros(len(BAND_EDGES) + 1)
     for b in range(len(quantiles)):
-        if (band == b).any():
+        # The last band counts in full from its edge on: there the errors grow fastest.
+        if b < len(BAND_EDGES) and (band == b).any():
             nodes[b] = np.median(distance[band == b])
         chosen = band == b
         for reach in range(b - 1, -1, -1):

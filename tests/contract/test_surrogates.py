@@ -18,7 +18,7 @@ from aimat_ray.surrogate.families import CLASSIFIERS, REGRESSORS, make, restore
 
 SMALL: dict[str, dict[str, Any]] = {
     "boosted_regressor": {"iterations": 20},
-    "boosted_classifier": {"iterations": 20},
+    "boosted_classifier": {"iterations": 20, "bags": 2},
     "edrvfl": {"n_layers": 3, "n_hidden": 16},
     "forest": {"n_trees": 8},
     "forest_classifier": {"n_trees": 8},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -56,7 +57,14 @@ class Started:
         with (self.folder / "stdout").open("w") as out, (self.folder / "stderr").open("w") as err:
             environment = os.environ | {"OMP_NUM_THREADS": "1", MARK: str(self.folder)}
             self.process = subprocess.Popen(
-                self.command, stdout=out, stderr=err, text=True, env=environment, start_new_session=True
+                self.command,
+                stdout=out,
+                stderr=err,
+                text=True,
+                env=environment,
+                start_new_session=True,
+                # a background job of a shell ignores Ctrl-C, and so would its children
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def stderr(self) -> str:
