@@ -268,17 +268,18 @@ def test_values_that_can_not_work_are_refused_before_anything_starts(fields: dic
         tiny_config(**fields).validate()
 
 
+@pytest.mark.timeout(300)
 def test_a_killed_runner_comes_back() -> None:
     config = tiny_config().env_runners(num_env_runners=2, num_cpus_per_env_runner=0.5)
     config.resources(num_cpus_for_main_process=0.5)
-    config.fault_tolerance(env_runner_health_probe_timeout_s=5)
+    config.fault_tolerance(env_runner_health_probe_timeout_s=20)
     algorithm = config.build_algo()
     try:
         algorithm.train()
         group = algorithm.env_runner_group
         pids = group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
         os.kill(pids[0], signal.SIGKILL)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200  # seconds on an idle machine, a minute and more on a busy one
         while True:
             algorithm.train()
             if group.num_remote_worker_restarts() and group.num_healthy_remote_workers() == 2:
