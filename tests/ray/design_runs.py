@@ -29,7 +29,7 @@ SMALL = {
     "evaluation.lookahead": 2,
     "archive.budget_per_base": 500,
 }
-TIMEOUT_S = 240.0
+TIMEOUT_S = 900.0  # two surrogates may have to be fitted first, on a busy machine
 MARK = "AIMAT_TEST_RUN"  # variable that all processes of a started command inherit
 
 

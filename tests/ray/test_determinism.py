@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from design_runs import STEPS, design_command, metrics, run
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1000)
 
 
 def test_same_seed_same_candidates(finished_run: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from design_runs import (
     run,
 )
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1000)
 
 
 @dataclass
@@ -55,7 +55,7 @@ def story(finished_run: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.Te
     second = Started(resume_command(folder), home)
     second.wait_for(lambda: checkpoints(folder)[-1].name > newest.name)
     os.killpg(second.process.pid, signal.SIGINT)  # a terminal sends it to all processes of the command
-    code = second.process.wait(timeout=60)
+    code = second.process.wait(timeout=240)
     interrupted = Progress.of(checkpoints(folder)[-1])
 
     document = json.loads(run(resume_command(folder, "--json")).stdout)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from design_runs import design_command, metrics, run
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1000)
 
 
 def test_serve_and_local_give_the_same_evaluation(finished_run: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
