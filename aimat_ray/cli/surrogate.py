@@ -13,7 +13,7 @@ from aimat_ray.cli.console import console, emit_json, friendly_errors
 if TYPE_CHECKING:
     from aimat_ray.problem import DesignProblem
     from aimat_ray.surrogate.bundle import SurrogateBundle
-    from aimat_ray.surrogate.manifest import BundleManifest
+    from aimat_ray.surrogate.manifest import BundleManifest, TargetRecord
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -86,22 +86,14 @@ def _report(manifest: BundleManifest, as_json: bool) -> None:
 
     origin = "SYNTHETIC" if manifest.synthetic else "measured"
     table = Table(title=f"{manifest.version} on {manifest.data_name} ({origin}): scores on unseen chemical systems")
-    for heading in (
-        "property",
-        "models",
-        "R²",
-        "95 % interval",
-        "RMSE",
-        "n",
-        "systems",
-        "R² feasible rows",
-        "90 % covers",
-    ):
-        table.add_column(heading, justify="left" if heading in ("property", "models") else "right")
+    for heading in ("property", "R² [95 % interval]", "RMSE", "n / systems", "R² feasible", "90 % covers"):
+        table.add_column(heading, justify="left" if heading == "property" else "right", no_wrap=heading[0] in "pR")
     for key, record in manifest.targets.items():
-        table.add_row(key, " + ".join(record.members) or "not modelled", *_score_cells(record))
+        table.add_row(key, *_score_cells(record))
     out = _stdout()
     out.print(table)
+    for key, record in manifest.targets.items():
+        out.print(f"{key}: {' + '.join(record.members) or 'not modelled, too few values'}", style="dim")
     for score in manifest.classifier.scores:
         out.print(
             f"class, {score.rows}: AUC {score.auc:.3f} ({score.lower:.3f} to {score.upper:.3f}), "
@@ -109,15 +101,17 @@ def _report(manifest: BundleManifest, as_json: bool) -> None:
         )
 
 
-def _score_cells(record: Any) -> list[str]:
+def _score_cells(record: TargetRecord) -> list[str]:
     score, feasible = record.score, record.feasible_score
     if score is None:
-        return ["-"] * 3 + [str(record.n_rows)] + ["-"] * 3
+        return ["-", "-", str(record.n_rows), "-", "-"]
     return [
-        f"{score.r2:.3f}", f"{score.lower:.3f} to {score.upper:.3f}", f"{score.rmse:.3g}", str(score.n),
-        str(score.n_systems), "-" if feasible is None else f"{feasible.r2:.3f}",
+        f"{score.r2:.3f} [{score.lower:.2f}, {score.upper:.2f}]",
+        f"{score.rmse:.3g}",
+        f"{score.n} / {score.n_systems}",
+        "-" if feasible is None else f"{feasible.r2:.3f}",
         "-" if record.coverage_90 is None else f"{record.coverage_90:.3f}",
-    ]  # fmt: skip
+    ]
 
 
 def _stdout() -> Any:
