@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aimat_ray.errors import AimatError, ServiceError
+from aimat_ray.registry.client import SurrogateClient
 from aimat_ray.registry.pointer import PointerEvent
 from aimat_ray.registry.wire import Answer, Ask, pack
-from aimat_ray.surrogate.base import FloatArray
+from aimat_ray.surrogate.base import FloatArray, Predictor
 
 if TYPE_CHECKING:
     from aimat_ray.registry.hub import SurrogateHub
@@ -35,6 +36,9 @@ class Backend(Protocol):
     async def versions(self) -> VersionList:
         """The versions of the surrogate."""
 
+    def predictor(self) -> Predictor:
+        """The surrogate for code that runs in a thread (a design walk); every answer names its version."""
+
 
 class LocalBackend:
     """A bundle in this process: tests, and the bare server that Serve is compared with."""
@@ -51,6 +55,10 @@ class LocalBackend:
     async def versions(self) -> VersionList:
         """See `Backend`."""
         return VersionList("local", self._bundle.version, 0, ())
+
+    def predictor(self) -> Predictor:
+        """See `Backend`."""
+        return self._bundle
 
 
 class ServeBackend:
@@ -93,6 +101,10 @@ class ServeBackend:
             return VersionList(str(self._hub.channel), info.version, info.serial, self._hub.history())
 
         return await asyncio.to_thread(ask)
+
+    def predictor(self) -> Predictor:
+        """See `Backend`."""
+        return SurrogateClient.serve(self._app_name, self._timeout_s)
 
     def _deployment(self) -> Any:
         if self._handle is None:

@@ -19,6 +19,7 @@ from aimat_ray.registry.hub import SurrogateHub
 from aimat_ray.registry.store import Loader, load_bundle
 from aimat_ray.serving.app import make_app
 from aimat_ray.serving.backend import ServeBackend
+from aimat_ray.serving.context import AppContext
 
 HTTP_APP_NAME = "aimat-http"
 HTTP_DEPLOYMENT_NAME = "Http"
@@ -35,12 +36,11 @@ class HttpIngress:
     """
 
     def __init__(self, problem: DesignProblem, hub: SurrogateHub, app_name: str) -> None:
-        self._problem = problem
-        self._backend = ServeBackend(app_name, hub)
+        self._context = AppContext(problem, ServeBackend(app_name, hub))
 
     def __serve_build_asgi_app__(self) -> Any:
         """Serve's hook: the application of this replica."""
-        return make_app(self._problem, self._backend)
+        return make_app(self._context)
 
 
 def start_http_service(

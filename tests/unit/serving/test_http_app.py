@@ -11,6 +11,7 @@ from aimat_ray.problem import load_problem
 from aimat_ray.registry.fake import LinearBundle
 from aimat_ray.serving.app import make_app
 from aimat_ray.serving.backend import LocalBackend
+from aimat_ray.serving.context import AppContext
 
 BUNDLE = LinearBundle.random(1)
 
@@ -19,7 +20,7 @@ class Caller:
     """Synchronous calls into an ASGI app."""
 
     def __init__(self, backend):
-        transport = httpx.ASGITransport(make_app(load_problem(), backend), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(make_app(AppContext(load_problem(), backend)), raise_app_exceptions=False)
         self._make = lambda: httpx.AsyncClient(transport=transport, base_url="http://test")
 
     def __call__(self, method, path, **arguments):

@@ -1,0 +1,73 @@
+"""Request ids, and how errors are worded: every answer that is not a success has one form."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from aimat_ray.errors import BadInputError, ServiceError
+from aimat_ray.serving.limits import MAX_BODY_BYTES
+from aimat_ray.serving.schemas import ErrorDetail, ErrorResponse
+
+RETRY_AFTER_S = "1"
+_STATUS_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+# For `responses=` of routes.
+BAD_INPUT: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorResponse, "description": "The body is not JSON."},
+    413: {"model": ErrorResponse, "description": f"The body is larger than {MAX_BODY_BYTES} bytes."},
+    422: {"model": ErrorResponse, "description": "The request can't be used; the message says why."},
+}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+    503: {"model": ErrorResponse, "description": "The surrogate is not available now; see Retry-After."}
+}
+
+log = logging.getLogger(__name__)
+
+
+def request_id(request: Request) -> str:
+    """The identity of a request: made here, never taken from the caller."""
+    known: str | None = getattr(request.state, "request_id", None)
+    if known is None:
+        known = request.state.request_id = uuid.uuid4().hex
+    return known
+
+
+def failure(request: Request, status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
+    """An answer that says what was wrong."""
+    body = ErrorResponse(error=ErrorDetail(code=code, message=message, field=field), request_id=request_id(request))
+    headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else None
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Word this package's errors, FastAPI's and Starlette's."""
+
+    @app.exception_handler(BadInputError)
+    async def bad_input(request: Request, error: BadInputError) -> Response:
+        return failure(request, 422, "bad_input", error.message)
+
+    @app.exception_handler(ServiceError)
+    async def unavailable(request: Request, error: ServiceError) -> Response:
+        log.warning("request %s: %s", request_id(request), error.message)
+        return failure(request, 503, "unavailable", error.message)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "json_invalid":
+            return failure(request, 400, "bad_request", "the body is not valid JSON", "body")
+        # The input itself is not repeated: it may be huge, hostile, or not representable in JSON (NaN).
+        return failure(request, 422, "bad_input", f"{field}: {first['msg'].lower()}", field)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        code = _STATUS_CODES.get(error.status_code, "http_error")
+        return failure(request, error.status_code, code, str(error.detail))
