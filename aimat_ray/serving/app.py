@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 
 from aimat_ray import __version__
+from aimat_ray.serving.bases import bases_router
+from aimat_ray.serving.candidates import candidates_router
 from aimat_ray.serving.context import AppContext, RouterFactory
 from aimat_ray.serving.health import health_router
 from aimat_ray.serving.information import information_router
@@ -17,6 +19,8 @@ from aimat_ray.serving.replies import add_error_handlers
 ROUTERS: tuple[RouterFactory, ...] = (
     predict_router,
     information_router,
+    bases_router,
+    candidates_router,
     health_router,
 )
 
