@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aimat_ray import __version__
-from aimat_ray.cli import bench, data, design, evaluate, pool, predict, report, serve, surrogate
+from aimat_ray.cli import bench, data, design, evaluate, improve, pool, predict, report, serve, surrogate
 from aimat_ray.cli.console import set_up_logging
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(surrogate.app, name="surrogate", help="Train, compare and inspect 
 app.add_typer(pool.app, name="pool", help="The trusted experience pool.")
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("design")(design.design)
+app.command("improve", epilog=improve.EPILOG)(improve.improve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
