@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from aimat_ray.problem import DesignProblem
 from aimat_ray.serving.backend import Backend
+from aimat_ray.serving.envelope import Watch
 from aimat_ray.serving.settings import ServingSettings
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ class AppContext:
         problem: The design problem.
         backend: Where predictions come from.
         settings: What the service was told.
+        watch: Told of every reply and prediction; None where nobody counts.
     """
 
     problem: DesignProblem
     backend: Backend
     settings: ServingSettings = field(default_factory=ServingSettings)
+    watch: Watch | None = None
 
     @cached_property
     def data(self) -> AlloyData:
