@@ -103,6 +103,14 @@ def get_or_fit(
     return store.get(version, name)  # what later runs will load, so that the first run equals them to the bit
 
 
+def fitted(
+    store: SurrogateStore, name: str, data: AlloyData, problem: DesignProblem, seed: int
+) -> SurrogateBundle | None:
+    """The bundle that an earlier `get_or_fit` with these inputs left in the store; None where there is none."""
+    key = fit_key(check_name("bundle name", name), data, problem, seed)
+    return _fitted(store, store.root / name / "fits" / f"{key}.json", name)
+
+
 def _default_fit() -> Fit:
     from aimat_ray.surrogate.bundle import fit_bundle
 

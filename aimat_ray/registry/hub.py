@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 NAMESPACE = "aimat"
 CALL_TIMEOUT_S = 30.0
-CHECK_TIMEOUT_S = 300.0  # a process must start, import and load
 _KEPT_ARTIFACTS = 2
 
 
@@ -60,17 +59,13 @@ class HubActor:
         self._store.set_current(self._channel, version, note, request)
         return self.current()
 
-    def store_files(self, files: Mapping[str, bytes]) -> str:
-        """Store a version that was fitted elsewhere."""
-        return self._store.put_files(files)
+    def publish_files(self, files: Mapping[str, bytes], note: str, request: str) -> VersionInfo | None:
+        """Store a version that was fitted elsewhere, and make it current."""
+        return self.publish(self._store.put_files(files), note, request)
 
-    def info(self, version: str) -> VersionInfo:
-        """Where a version lies, current or not."""
-        return self._store.info(version, self._channel.name)
-
-    def rollback(self, note: str, request: str, expected_serial: int | None) -> VersionInfo | None:
+    def rollback(self, note: str, request: str) -> VersionInfo | None:
         """Make the previous version current again."""
-        self._store.rollback(self._channel, note, request, expected_serial)
+        self._store.rollback(self._channel, note, request)
         return self.current()
 
     def artifact(self, version: str) -> list[Any]:
@@ -90,34 +85,25 @@ class SurrogateHub:
         channel: The line of versions that this hub decides about.
         namespace: Ray namespace of the actor.
         timeout_s: How long one call may take.
-        loader: Reads a version's folder.
     """
 
     channel: Channel
     namespace: str = NAMESPACE
     timeout_s: float = CALL_TIMEOUT_S
-    loader: Loader = load_bundle
 
     @classmethod
-    def start(
-        cls,
-        channel: Channel,
-        root: Path | str | None = None,
-        namespace: str = NAMESPACE,
-        loader: Loader = load_bundle,
-    ) -> SurrogateHub:
+    def start(cls, channel: Channel, root: Path | str | None = None, namespace: str = NAMESPACE) -> SurrogateHub:
         """Start the hub of a channel, or find it if it runs.
 
         Args:
             channel: The line of versions.
             root: Folder of the store; on a cluster a folder that all machines see.
             namespace: Ray namespace of the actor.
-            loader: Stand-in for `SurrogateBundle.load`.
 
         Raises:
             ServiceError: Ray is not running here, or the hub runs on another folder.
         """
-        hub = cls(channel, namespace, loader=loader)
+        hub = cls(channel, namespace)
         _require_ray()
         wanted = str(SurrogateStore(root).root)
         actor = ray.remote(HubActor).options(
@@ -159,73 +145,44 @@ class SurrogateHub:
         result: tuple[PointerEvent, ...] = self._call("history")
         return result
 
-    def store(self, folder: Path) -> str:
-        """Send a version's files to the hub's store without making it current.
-
-        Args:
-            folder: Folder of the version in any other store.
-
-        Returns:
-            The version.
-
-        Raises:
-            ArtifactError: The files are damaged.
-        """
-        version: str = self._call("store_files", ray.put(read_files(folder)))
-        return version
-
-    def publish(self, version_or_folder: str | Path, note: str = "", check: bool = True) -> VersionInfo:
-        """Make a version current, after a process of its own has loaded it and got its reference answers.
+    def publish(self, version_or_folder: str | Path, note: str = "") -> VersionInfo:
+        """Make a version current.
 
         Args:
             version_or_folder: A version of the hub's store, or the folder of a version in any other store
                 (its files are sent).
             note: Why; kept in the history.
-            check: False where this process has just loaded the version from the store.
 
         Raises:
-            ArtifactError: The version is missing, damaged, or does not answer as it did when it was stored; the
-                current one stays.
+            ArtifactError: The version is missing or damaged; the current one stays.
         """
-        version = version_or_folder if isinstance(version_or_folder, str) else self.store(version_or_folder)
-        if check:
-            self.check(version)
-        result: VersionInfo = self._call("publish", version, note, uuid.uuid4().hex)
+        request = uuid.uuid4().hex
+        if isinstance(version_or_folder, Path):
+            files = ray.put(read_files(version_or_folder))
+            result: VersionInfo = self._call("publish_files", files, note, request)
+        else:
+            result = self._call("publish", version_or_folder, note, request)
         return result
 
-    def check(self, version: str) -> None:
-        """Load a version in a process of its own and ask for its reference answers.
-
-        Raises:
-            ArtifactError: It is missing, damaged, or answers otherwise.
-        """
-        info: VersionInfo = self._call("info", version)
-        task: Any = ray.remote(num_cpus=0, max_retries=2)(_load_and_drop)
-        self._result(task.remote(self, info), CHECK_TIMEOUT_S)
-
-    def rollback(self, note: str = "", expected_serial: int | None = None) -> VersionInfo:
+    def rollback(self, note: str = "") -> VersionInfo:
         """Make the previous version current again.
-
-        Args:
-            note: Why; kept in the history.
-            expected_serial: Change nothing if the channel is not at this serial any more.
 
         Raises:
             ArtifactError: There is none.
         """
-        result: VersionInfo = self._call("rollback", note, uuid.uuid4().hex, expected_serial)
+        result: VersionInfo = self._call("rollback", note, uuid.uuid4().hex)
         return result
 
-    def load(self, info: VersionInfo) -> SurrogateBundle:
+    def load(self, info: VersionInfo, load: Loader = load_bundle) -> SurrogateBundle:
         """Load a version on this machine, fetching its files from the hub where its folder is not visible.
 
         Raises:
             ArtifactError: Damaged, or not answering as it did when it was stored.
         """
         folder = Path(info.path)
-        store = SurrogateStore(folder.parents[1], self.loader)
+        store = SurrogateStore(folder.parents[1], load)
         if not self._visible(info):
-            store = SurrogateStore(None, self.loader)
+            store = SurrogateStore(None, load)
             store.put_files(self.files(info.version))
         return store.get(info.version, info.name)
 
@@ -259,14 +216,13 @@ class SurrogateHub:
             ) from None
         return self._result(getattr(actor, method).remote(*args))
 
-    def _result(self, reference: Any, timeout_s: float | None = None) -> Any:
+    def _result(self, reference: Any) -> Any:
         """Wait for a result; errors of this package arrive as they were raised."""
-        timeout_s = timeout_s or self.timeout_s
         try:
-            return ray.get(reference, timeout=timeout_s)
+            return ray.get(reference, timeout=self.timeout_s)
         except GetTimeoutError:
             raise ServiceError(
-                f"the hub of {self.channel} did not answer within {timeout_s:.0f} s; is the cluster overloaded?"
+                f"the hub of {self.channel} did not answer within {self.timeout_s:.0f} s; is the cluster overloaded?"
             ) from None
         except RayTaskError as error:
             cause = error.cause
@@ -275,10 +231,6 @@ class SurrogateHub:
             raise ServiceError(f"the hub of {self.channel} failed: {cause!r}") from error
         except (RayActorError, RayError) as error:
             raise ServiceError(f"the hub of {self.channel} is gone: {type(error).__name__}") from error
-
-
-def _load_and_drop(hub: SurrogateHub, info: VersionInfo) -> None:
-    hub.load(info)
 
 
 def _require_ray() -> None:

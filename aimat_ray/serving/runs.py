@@ -48,6 +48,12 @@ class FinishedRun:
         """Base, or bases, that it designed."""
         return str(self.record["base"])
 
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The newest complete checkpoint of its policy."""
+        complete = [path for path in (self.folder / "checkpoints").glob("[0-9]*") if path.is_dir()]
+        return max(complete, default=None)
+
 
 class RunShelf:
     """The finished runs below a folder. Safe to use from several threads.
