@@ -91,6 +91,12 @@ class ArchiveSettings(Settings):
     budget_per_base: Count = 12_000  # surrogate predictions
 
 
+class SearchSettings(Settings):
+    """A search used as the method of a run instead of an agent (search/design.py)."""
+
+    budget_per_base: Count = 20_000  # surrogate predictions
+
+
 class EvaluationSettings(Settings):
     """Strict evaluation: deterministic policy, fresh starts, no restarts."""
 
@@ -105,6 +111,7 @@ class DesignSettings(Settings):
     """One design run."""
 
     problem: str = "bmg"
+    method: Literal["td3", "archive", "greedy", "evolution", "local"] = "td3"  # a trained agent, or a search
     base: str = "Zr"
     data: str = "auto"
     goal: str | None = None  # a named goal of the problem; None takes its default
@@ -118,6 +125,7 @@ class DesignSettings(Settings):
     agent: AgentSettings = AgentSettings()
     pool: PoolSettings = PoolSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    search: SearchSettings = SearchSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
 

@@ -12,15 +12,27 @@ from aimat_ray.cli.report import write_run_report
 from aimat_ray.config import DesignSettings, load_settings
 from aimat_ray.errors import ConfigError, RunError
 
+EPILOG = (
+    "Examples: aimat design --base Zr --data DIR --steps 20000 --seed 0 --out runs/zr  |  "
+    "aimat design --method archive --base Zr,Cu --goal 'dmax_mm>=8,yield_strength_mpa>=1900' --out runs/search"
+)
+
 
 @friendly_errors
 def design(
-    base: Annotated[str | None, typer.Option(help="Base element, for example Zr.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base element, several (Zr,Cu,Ti), or all.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="td3 trains an agent (default); archive, greedy, evolution, local search only.")
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Surrogate predictions per base for a search.")] = None,
     data: Annotated[str | None, typer.Option(help="auto, oracle, oracle:SEED, or a folder of tables.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Environment steps to train.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
-    goal: Annotated[str | None, typer.Option(help="Named goal of the problem.")] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option(help="Named goal of the problem, or written out: 'dmax_mm>=8,yield_strength_mpa>=1900'."),
+    ] = None,
     percentile: Annotated[float | None, typer.Option(help="Percentile behind the goal's thresholds.")] = None,
     mode: Annotated[str | None, typer.Option(help="simplex, or paper for the published environment.")] = None,
     reward: Annotated[str | None, typer.Option(help="progress or paper.")] = None,
@@ -34,12 +46,12 @@ def design(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the evaluation as one JSON document.")] = False,
 ) -> None:
-    """Train an agent on one base element and list the best new alloys.
-
-    Example: aimat design --base Zr --data DIR --steps 20000 --seed 0 --out runs/zr
-    """
+    """Train an agent (or run a search) on base elements and list the best new alloys."""
     options = {
         "base": base,
+        "method": method,
+        "search.budget_per_base": budget,
+        "archive.budget_per_base": budget if method == "archive" else None,
         "data": data,
         "steps": steps,
         "seed": seed,
@@ -56,12 +68,10 @@ def design(
         raise ConfigError("--resume needs --out FOLDER: the run to continue")
     settings = resolve_settings(config, overrides | _assignments(set_ or []), out if resume else None)
     folder = out or Path("runs") / f"{settings.base.lower()}-{settings.seed}"
-    from aimat_ray.rl.train import design as run_design
-
     try:
-        document = run_design(settings, folder, say, resume=resume)
+        document = _run(settings, folder, resume)
     except KeyboardInterrupt:
-        _say_how_to_continue(folder)
+        _say_how_to_continue(folder, settings)
         raise typer.Exit(INTERRUPTED) from None
     write_run_report(folder, settings.data)
     if json_:
@@ -70,9 +80,20 @@ def design(
         show_result(document, folder)
 
 
-def _say_how_to_continue(folder: Path) -> None:
+def _run(settings: DesignSettings, folder: Path, resume: bool) -> dict[str, Any]:
+    if settings.method != "td3":
+        from aimat_ray.rl.search_run import design_by_search
+
+        return design_by_search(settings, folder, say, again=resume)
+    from aimat_ray.rl.train import design as run_design
+
+    return run_design(settings, folder, say, resume=resume)
+
+
+def _say_how_to_continue(folder: Path, settings: DesignSettings) -> None:
+    verb = "continue" if settings.method == "td3" else "repeat the search"
     if (folder / "settings.yaml").is_file():
-        say(f"interrupted; continue with: aimat design --resume --out {folder}")
+        say(f"interrupted; {verb} with: aimat design --resume --out {folder}")
     else:
         say("interrupted before the training began; run the same command again")
 
@@ -126,7 +147,8 @@ def show_result(document: dict[str, Any], folder: Path) -> None:
     _show_candidates(candidates, evaluation["goal"]["properties"], document["base"])
     for warning in _warnings(folder):
         console.print(f"WARNING {warning['signature']}: {warning['message']}", style="yellow")
-    console.print(f"everything is in {folder}: report.html, candidates.csv, evaluation.json, metrics.parquet")
+    metrics = ", metrics.parquet" if document["train"] else ""
+    console.print(f"everything is in {folder}: report.html, candidates.csv, evaluation.json{metrics}", soft_wrap=True)
 
 
 def _show_candidates(candidates: Any, properties: list[str], base: str) -> None:

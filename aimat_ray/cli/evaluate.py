@@ -1,4 +1,4 @@
-"""`aimat evaluate`: strict evaluation of a trained run."""
+"""`aimat evaluate`: strict evaluation of a run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ def evaluate(
     seeds: Annotated[int | None, typer.Option(min=1, help="Evaluation seeds.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Evaluate a run again: deterministic policy, fresh starts, no restarts, beside its controls.
+    """Evaluate a run again: policy (or search) on fresh starts, no restarts, beside its controls.
 
     Example: aimat evaluate runs/zr --episodes 200
     """
     options = {"data": data, "evaluation.episodes": episodes, "evaluation.seeds": seeds}
     settings = resolve_settings(None, {key: value for key, value in options.items() if value is not None}, run)
-    from aimat_ray.rl.train import evaluate_again
+    if settings.method == "td3":
+        from aimat_ray.rl.train import evaluate_again
 
-    document = evaluate_again(settings, run, say)
+        document = evaluate_again(settings, run, say)
+    else:
+        from aimat_ray.rl.search_run import design_by_search
+
+        document = design_by_search(settings, run, say, again=True)
     write_run_report(run, settings.data)
     if json_:
         emit_json(document)

@@ -21,7 +21,7 @@ app.add_typer(data.app, name="data", help="Fetch, import and look at tables of m
 app.add_typer(surrogate.app, name="surrogate", help="Train, compare and inspect surrogate models.")
 app.add_typer(pool.app, name="pool", help="The trusted experience pool.")
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
-app.command("design")(design.design)
+app.command("design", epilog=design.EPILOG)(design.design)
 app.command("improve", epilog=improve.EPILOG)(improve.improve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)

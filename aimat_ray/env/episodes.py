@@ -124,7 +124,7 @@ def run_episodes(
         tally.n_steps += len(after)
         tally.n_legal += int(verdict.legal.sum())
         tally.n_feasible += int(verdict.feasible.sum())
-        tally.n_met.append(_beyond_80(task, after)[verdict.feasible].sum(axis=0))
+        tally.n_met.append(beyond_80(task, after)[verdict.feasible].sum(axis=0))
         state = state.updated(walking, after)
         goal[walking] = verdict.goal
         if keep_path:
@@ -185,7 +185,7 @@ def settle(
     return best
 
 
-def _beyond_80(task: DesignTask, state: WalkState) -> BoolArray:
+def beyond_80(task: DesignTask, state: WalkState) -> BoolArray:
     """Whether each quantity is as good as the best fifth of the base's measured rows, [B, Q] (the paper's SR80)."""
     scaled = task.paper_scale.scaled(task.problem.with_derived(state.prediction.mean))
     threshold = task.paper_scale.thresholds[state.base]

@@ -56,6 +56,7 @@ SEARCHES: dict[str, Method] = {
     "archive": Method("Archive walk", "one", "the method of this run"),
     "greedy": Method("Greedy search", "sixteen", "the method of this run"),
     "evolution": Method("Evolutionary search", "search", "the method of this run"),
+    "local": Method("Local search", "one", "the method of this run"),
 }
 
 

@@ -14,7 +14,7 @@ from aimat_ray.report.facts import Facts, compare, gather
 from aimat_ray.report.headline import Caution, answer, cautions, material
 from aimat_ray.report.markup import Html, clean, el, join
 from aimat_ray.report.provenance import data_section, missing_section, provenance_section, reading_section
-from aimat_ray.report.run_files import Document, Manifests, Missing, RunFiles, read_run
+from aimat_ray.report.run_files import Document, Manifests, Missing, RunFiles, read_run, trains
 from aimat_ray.report.sections import (
     candidates_section,
     goal_section,
@@ -71,7 +71,7 @@ def render(facts: Facts, data: AlloyData | None, manifests: Manifests) -> str:
         properties_section(facts, data),
         success_section(facts),
         ledger_section(facts),
-        training_section(facts),
+        training_section(facts) if trains(facts.files) else None,
         data_section(facts, _cleaning(facts, data)),
         provenance_section(facts, manifests),
         missing_section(facts),
@@ -182,7 +182,7 @@ def _contents(facts: Facts) -> Html:
         "properties": "Among measured alloys",
         "success": "Success and its price",
         "ledger": "What is left",
-        "training": "Training",
+        **({"training": "Training"} if trains(facts.files) else {}),
         "data": "Data",
         "provenance": "Provenance",
     }

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +32,8 @@ CONSEQUENCES = {
     "pool.json": "the trusted experience pool is not described",
     "data": "measured alloys are not drawn beside the candidates",
 }
+
+OF_TRAINING = ("metrics.parquet", "warnings.json")  # files that a run without training does not have
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,14 @@ def read_run(folder: Path) -> RunFiles:
     )
     if sum(item.reason == "not there" for item in missing) == len(CONSEQUENCES) - 1:
         raise RunError(f"{folder} holds none of a run's files (run.json, metrics.parquet, ...); is it a run directory?")
-    return files
+    if trains(files):
+        return files
+    return replace(files, missing=tuple(item for item in files.missing if item.file not in OF_TRAINING))
+
+
+def trains(files: RunFiles) -> bool:
+    """Whether the run trains an agent; a run whose method is a search does not."""
+    return dig(files.run, "settings", "method") in (None, "td3")
 
 
 def dig(document: Any, *path: str) -> Any:

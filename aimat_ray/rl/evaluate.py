@@ -5,120 +5,67 @@ Every method walks from the same starts; every surrogate prediction is counted. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from aimat_ray.data.composition import format_formula
-from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, run_episodes, settle
-from aimat_ray.env.walk import WalkState, fresh_walks
-from aimat_ray.registry.store import SurrogateStore
+from aimat_ray.env.walk import WalkState
 from aimat_ray.rl.ledger import confirmed_by, pass_stages
-from aimat_ray.rl.policy import Policy, PolicyProposals
+from aimat_ray.rl.methods import (
+    EVOLUTION,
+    LOOKAHEAD,
+    NOISY,
+    POLICY,
+    MethodResult,
+    cached_ceiling,
+    evolution_result,
+    run_method,
+    some_starts,
+    standard_methods,
+)
+from aimat_ray.rl.policy import Policy
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.statistics import Rate
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_build import join
-from aimat_ray.search.archive_walk import ArchiveWalk
-from aimat_ray.search.ceiling import ceiling
-from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAction
-
-_TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
-RUN_TIME_NOISE = 0.2
-POLICY, LOOKAHEAD, NOISY = "policy", "policy_lookahead", "policy_noise"
-
-MakeChooser = Callable[[Workbench, CountingPredictor], Chooser]
 
 
-@dataclass(frozen=True)
-class MethodResult:
-    """One method's episodes on all evaluation seeds.
+def evaluate(
+    bench: Workbench, policy: Policy | None, archive: Archive | None, say: Say, main: str = POLICY
+) -> dict[str, MethodResult]:
+    """Run the policy and its controls.
 
-    Attributes:
-        name: Of the method.
-        episodes: One batch per seed.
-        settled: Per seed the designs that the successful walks settled on; None where there was no success.
-        settle_predictions: What the settling cost, in all.
+    Args:
+        bench: What the run works with.
+        policy: The trained policy, or None for a run without learning.
+        archive: Goal alloys for the archive walk, or None.
+        say: Told each rate.
+        main: The method that the run is about; like a policy it settles on safe designs.
     """
-
-    name: str
-    episodes: tuple[Episodes, ...]
-    settled: tuple[WalkState | None, ...]
-    settle_predictions: int
-
-    @property
-    def rate(self) -> Rate:
-        """Strict success rate."""
-        return Rate.of(sum(int(e.goal.sum()) for e in self.episodes), sum(len(e) for e in self.episodes))
-
-    @property
-    def predictions_per_episode(self) -> float:
-        """Mean number of surrogate predictions that an episode cost."""
-        return sum(e.predictions for e in self.episodes) / max(sum(len(e) for e in self.episodes), 1)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For the evaluation document."""
-        successes = sum(int(e.goal.sum()) for e in self.episodes)
-        total = sum(e.predictions for e in self.episodes)
-        return self.rate.as_dict() | {
-            "predictions": self.predictions_per_episode,
-            "predictions_per_success": total / successes if successes else None,
-            "episodes": self.rate.n,
-        }
+    results = {}
+    methods = standard_methods(policy, archive, bench.settings.evaluation.lookahead)
+    for name in ([main] if main == EVOLUTION else []) + list(methods):
+        if name == EVOLUTION:
+            results[name] = evolution_result(bench)
+        else:
+            results[name] = run_method(bench, name, methods[name], name.startswith(POLICY) or name == main)
+        rate = results[name].rate
+        say(
+            f"{name:>17}: strict goal rate {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}], "
+            f"{results[name].predictions_per_episode:,.0f} predictions per episode"
+        )
+    return results
 
 
-def standard_methods(policy: Policy | None, archive: Archive | None, lookahead: int) -> dict[str, MakeChooser]:
-    """The policy in its three forms and its controls."""
-    methods: dict[str, MakeChooser] = {}
-    if policy is not None:
-        noisy = Policy(policy.task, policy.actor, RUN_TIME_NOISE)
-        proposals = PolicyProposals(policy)
-        methods |= {
-            POLICY: lambda bench, counter: policy,
-            NOISY: lambda bench, counter: noisy,
-            LOOKAHEAD: lambda bench, counter: Greedy(bench.task, counter, lookahead, proposer=proposals),
-        }
-    if archive is not None:
-        methods["archive_walk"] = lambda bench, counter: ArchiveWalk.of(archive, bench.task)
-    return methods | {
-        "zero_action": lambda bench, counter: ZeroAction(bench.task),
-        "random": lambda bench, counter: RandomAction(bench.task),
-        "local_search": lambda bench, counter: LocalSearch(bench.task, counter),
-        "greedy_16": lambda bench, counter: Greedy(bench.task, counter, 16),
-    }
-
-
-def run_method(bench: Workbench, name: str, make: MakeChooser) -> MethodResult:
-    """Run one method from the test starts of every evaluation seed."""
-    episodes, settled, cost = [], [], 0
-    for stream, start in test_starts(bench):
-        counter = CountingPredictor(bench.predictor)
-        rng = np.random.default_rng([bench.settings.seed, stream, 1])
-        choose = make(bench, counter)
-        walked = run_episodes(bench.task, counter, start, choose, rng)
-        episodes.append(walked)
-        safe = None
-        if name.startswith(POLICY) and walked.goal.any():
-            counter = CountingPredictor(bench.predictor)
-            choose, arrived = make(bench, counter), walked.final.rows(walked.goal)
-            safe = settle(bench.task, counter, arrived, choose, rng, bench.settings.evaluation.settle_steps)
-            cost += counter.n_predictions
-        elif walked.goal.any():
-            safe = walked.final.rows(walked.goal)
-        settled.append(safe)
-    return MethodResult(name, tuple(episodes), tuple(settled), cost)
-
-
-def test_starts(bench: Workbench) -> Iterator[tuple[int, WalkState]]:
-    """Fresh starts of every evaluation seed; the same for every method."""
-    settings = bench.settings.evaluation
-    for k in range(settings.seeds):
-        stream = _TEST_STREAM + k
-        rng = np.random.default_rng([bench.settings.seed, stream])
-        base = np.arange(settings.episodes, dtype=np.intp) % len(bench.task.bases)
-        yield stream, fresh_walks(bench.task, bench.predictor, base, rng)
+def ceiling_control(bench: Workbench, say: Say) -> dict[str, dict[str, Any]]:
+    """The share of test starts for which a long evolutionary search finds a composition at the goal."""
+    if bench.settings.env.mode == "paper":
+        return {}
+    found = cached_ceiling(bench, some_starts(bench))
+    rate = Rate.of(int(found.goal.sum()), len(found.goal))
+    say(f"{'ceiling':>17}: {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}] by evolutionary search")
+    return {"ceiling": rate.as_dict() | {"predictions": float(found.predictions.mean()), "episodes": rate.n}}
 
 
 def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main: str) -> dict[str, Any]:
@@ -186,16 +133,18 @@ def ledger_of(bench: Workbench, result: MethodResult) -> dict[str, int | None]:
     return pass_stages(bench, join(states)).counts()
 
 
-def goal_walks(results: dict[str, MethodResult], order: list[str]) -> tuple[WalkState | None, list[str]]:
+def goal_walks(
+    results: dict[str, MethodResult], order: list[str], found: dict[str, WalkState] | None = None
+) -> tuple[WalkState | None, list[str]]:
     """Every design at the goal, what walks settled on and where they first arrived, and which method found each."""
-    states, methods = [], []
+    named = list((found or {}).items())
     for name in (name for name in order if name in results):
         result = results[name]
-        arrived = [e.final.rows(e.goal) for e in result.episodes if e.goal.any()]
-        for state in [*(state for state in result.settled if state is not None), *arrived]:
-            states.append(state)
-            methods += [name] * len(state)
-    return (join(states) if states else None), methods
+        named += [(name, state) for state in result.settled if state is not None]
+        named += [(name, e.final.rows(e.goal)) for e in result.episodes if e.goal.any()]
+    named = [(name, state) for name, state in named if len(state)]
+    methods = [name for name, state in named for _ in range(len(state))]
+    return (join([state for _, state in named]) if named else None), methods
 
 
 def episode_rows(bench: Workbench, results: dict[str, MethodResult]) -> list[dict[str, Any]]:
@@ -218,35 +167,3 @@ def episode_rows(bench: Workbench, results: dict[str, MethodResult]) -> list[dic
                     }
                 )
     return rows
-
-
-def evaluate(bench: Workbench, policy: Policy | None, archive: Archive | None, say: Say) -> dict[str, MethodResult]:
-    """Run the policy and its controls.
-
-    Args:
-        bench: What the run works with.
-        policy: The trained policy, or None for a run without learning.
-        archive: Goal alloys for the archive walk, or None.
-        say: Told each rate.
-    """
-    results = {}
-    for name, make in standard_methods(policy, archive, bench.settings.evaluation.lookahead).items():
-        results[name] = run_method(bench, name, make)
-        rate = results[name].rate
-        say(
-            f"{name:>17}: strict goal rate {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}], "
-            f"{results[name].predictions_per_episode:,.0f} predictions per episode"
-        )
-    return results
-
-
-def ceiling_control(bench: Workbench, say: Say) -> dict[str, dict[str, Any]]:
-    """The share of test starts for which a long evolutionary search finds a composition at the goal."""
-    if bench.settings.env.mode == "paper":
-        return {}
-    _, start = next(test_starts(bench))
-    some = start.rows(np.arange(min(bench.settings.evaluation.ceiling_episodes, len(start))))
-    found = ceiling(bench.task, bench.predictor, some, cache=SurrogateStore().root / "ceilings")
-    rate = Rate.of(int(found.goal.sum()), len(found.goal))
-    say(f"{'ceiling':>17}: {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}] by evolutionary search")
-    return {"ceiling": rate.as_dict() | {"predictions": float(found.predictions.mean()), "episodes": rate.n}}

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from aimat_ray.env.walk import WalkState
 from aimat_ray.rl.candidates import write_candidates
-from aimat_ray.rl.evaluate import (
-    LOOKAHEAD,
-    NOISY,
-    POLICY,
-    ceiling_control,
-    episode_rows,
-    evaluate,
-    evaluation_document,
-    goal_walks,
-)
+from aimat_ray.rl.evaluate import ceiling_control, episode_rows, evaluate, evaluation_document, goal_walks
+from aimat_ray.rl.methods import LOOKAHEAD, NOISY, POLICY
 from aimat_ray.rl.policy import Policy
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
@@ -30,6 +23,7 @@ def finish_run(
     archive: Archive | None,
     say: Say,
     main: str = POLICY,
+    found: dict[str, WalkState] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run and write `evaluation.json`, `evaluation_episodes.parquet` and `candidates.csv`.
 
@@ -41,18 +35,19 @@ def finish_run(
         archive: Goal alloys that search has found; walking to the nearest is a control.
         say: Told what happens.
         main: The method that the run is about.
+        found: Further designs at the goal, by the method that found them: candidates, not part of any rate.
 
     Returns:
         The evaluation document.
     """
     say("strict evaluation: fresh starts, no restarts, every surrogate prediction counted")
-    results = evaluate(bench, policy, archive, say)
+    results = evaluate(bench, policy, archive, say, main)
     evaluation = evaluation_document(bench, results, main)
     evaluation["controls"] |= ceiling_control(bench, say)
     if archive is not None:
         evaluation["archive"] = {"n": len(archive), "predictions": archive.predictions_spent}
     evaluation["goal"] = goals_document(bench.problem, bench.goals)
-    walks, methods = goal_walks(results, [main, LOOKAHEAD, NOISY])
+    walks, methods = goal_walks(results, [main, LOOKAHEAD, NOISY], found)
     run.write_table("evaluation_episodes.parquet", episode_rows(bench, results))
     document = {
         "run_dir": str(run.path),

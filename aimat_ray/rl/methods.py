@@ -1,0 +1,148 @@
+"""The methods of an evaluation: the policy in its forms, its controls, and how each is run from the test starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, beyond_80, run_episodes, settle
+from aimat_ray.env.walk import WalkState, fresh_walks, judge
+from aimat_ray.registry.store import SurrogateStore
+from aimat_ray.rl.policy import Policy, PolicyProposals
+from aimat_ray.rl.prepare import Workbench
+from aimat_ray.rl.statistics import Rate
+from aimat_ray.search.archive import Archive
+from aimat_ray.search.archive_walk import ArchiveWalk
+from aimat_ray.search.ceiling import Ceiling, ceiling
+from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAction
+
+_TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
+RUN_TIME_NOISE = 0.2
+POLICY, LOOKAHEAD, NOISY = "policy", "policy_lookahead", "policy_noise"
+EVOLUTION = "evolution"
+
+MakeChooser = Callable[[Workbench, CountingPredictor], Chooser]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method's episodes on all evaluation seeds.
+
+    Attributes:
+        name: Of the method.
+        episodes: One batch per seed.
+        settled: Per seed the designs that the successful walks settled on; None where there was no success.
+        settle_predictions: What the settling cost, in all.
+    """
+
+    name: str
+    episodes: tuple[Episodes, ...]
+    settled: tuple[WalkState | None, ...]
+    settle_predictions: int
+
+    @property
+    def rate(self) -> Rate:
+        """Strict success rate."""
+        return Rate.of(sum(int(e.goal.sum()) for e in self.episodes), sum(len(e) for e in self.episodes))
+
+    @property
+    def predictions_per_episode(self) -> float:
+        """Mean number of surrogate predictions that an episode cost."""
+        return sum(e.predictions for e in self.episodes) / max(sum(len(e) for e in self.episodes), 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the evaluation document."""
+        successes = sum(int(e.goal.sum()) for e in self.episodes)
+        total = sum(e.predictions for e in self.episodes)
+        return self.rate.as_dict() | {
+            "predictions": self.predictions_per_episode,
+            "predictions_per_success": total / successes if successes else None,
+            "episodes": self.rate.n,
+        }
+
+
+def standard_methods(policy: Policy | None, archive: Archive | None, lookahead: int) -> dict[str, MakeChooser]:
+    """The policy in its three forms and its controls."""
+    methods: dict[str, MakeChooser] = {}
+    if policy is not None:
+        noisy = Policy(policy.task, policy.actor, RUN_TIME_NOISE)
+        proposals = PolicyProposals(policy)
+        methods |= {
+            POLICY: lambda bench, counter: policy,
+            NOISY: lambda bench, counter: noisy,
+            LOOKAHEAD: lambda bench, counter: Greedy(bench.task, counter, lookahead, proposer=proposals),
+        }
+    if archive is not None:
+        methods["archive_walk"] = lambda bench, counter: ArchiveWalk.of(archive, bench.task)
+    return methods | {
+        "zero_action": lambda bench, counter: ZeroAction(bench.task),
+        "random": lambda bench, counter: RandomAction(bench.task),
+        "local_search": lambda bench, counter: LocalSearch(bench.task, counter),
+        "greedy_16": lambda bench, counter: Greedy(bench.task, counter, 16),
+    }
+
+
+def run_method(bench: Workbench, name: str, make: MakeChooser, settles: bool = False) -> MethodResult:
+    """Run one method from the test starts of every evaluation seed.
+
+    Args:
+        bench: What the run works with.
+        name: Of the method.
+        make: Builds its chooser.
+        settles: Whether successful walks go on to a safer design.
+    """
+    episodes, settled, cost = [], [], 0
+    for stream, start in test_starts(bench):
+        counter = CountingPredictor(bench.predictor)
+        rng = np.random.default_rng([bench.settings.seed, stream, 1])
+        choose = make(bench, counter)
+        walked = run_episodes(bench.task, counter, start, choose, rng)
+        episodes.append(walked)
+        safe = None
+        if settles and walked.goal.any():
+            counter = CountingPredictor(bench.predictor)
+            choose, arrived = make(bench, counter), walked.final.rows(walked.goal)
+            safe = settle(bench.task, counter, arrived, choose, rng, bench.settings.evaluation.settle_steps)
+            cost += counter.n_predictions
+        elif walked.goal.any():
+            safe = walked.final.rows(walked.goal)
+        settled.append(safe)
+    return MethodResult(name, tuple(episodes), tuple(settled), cost)
+
+
+def test_starts(bench: Workbench) -> Iterator[tuple[int, WalkState]]:
+    """Fresh starts of every evaluation seed; the same for every method."""
+    settings = bench.settings.evaluation
+    for k in range(settings.seeds):
+        stream = _TEST_STREAM + k
+        rng = np.random.default_rng([bench.settings.seed, stream])
+        base = np.arange(settings.episodes, dtype=np.intp) % len(bench.task.bases)
+        yield stream, fresh_walks(bench.task, bench.predictor, base, rng)
+
+
+def some_starts(bench: Workbench) -> WalkState:
+    """The first test starts, as many as the ceiling is searched for."""
+    _, start = next(test_starts(bench))
+    return start.rows(np.arange(min(bench.settings.evaluation.ceiling_episodes, len(start))))
+
+
+def cached_ceiling(bench: Workbench, start: WalkState) -> Ceiling:
+    """What a long evolutionary search finds for some starts."""
+    return ceiling(bench.task, bench.predictor, start, cache=SurrogateStore().root / "ceilings")
+
+
+def evolution_result(bench: Workbench) -> MethodResult:
+    """Evolutionary search from the first test starts as a method: where it ends is its best composition."""
+    start = some_starts(bench)
+    found = cached_ceiling(bench, start)
+    away = np.ceil(np.abs(found.at_frac - start.at_frac).max(axis=1) / bench.task.max_step - 1e-9).astype(np.intp)
+    final = replace(start, at_frac=found.at_frac, step=away, prediction=bench.predictor.predict(found.at_frac))
+    verdict = judge(bench.task, final)
+    met = beyond_80(bench.task, final)[verdict.feasible].sum(axis=0)
+    counts = len(final), int(verdict.legal.sum()), int(verdict.feasible.sum())
+    episodes = Episodes(verdict.goal, away, final, int(found.predictions.sum()), *counts, met)
+    settled = final.rows(verdict.goal) if verdict.goal.any() else None
+    return MethodResult(EVOLUTION, (episodes,), (settled,), 0)
