@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aimat_ray.cli.benchmark import EPILOG, benchmark
 from aimat_ray.cli.console import console, emit_json, friendly_errors
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from aimat_ray.surrogate.manifest import BundleManifest, TargetRecord
 
 app = typer.Typer(no_args_is_help=True)
+app.command("benchmark", epilog=EPILOG)(benchmark)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DataSpec = Annotated[str, typer.Option("--data", help="Folder, 'oracle', 'oracle:SEED' or 'auto'.", metavar="SPEC")]

@@ -36,17 +36,22 @@ _SOURCES = (
 log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=1)
 def recipe_fingerprint() -> str:
     """Identity of the code that fits: package and library versions and the source text of the fitting layers.
 
     The source text is in it because a changed recipe with an unchanged version number would otherwise
     silently keep serving models of the old recipe.
     """
+    return source_fingerprint(_SOURCES, ("aimat-ray", *_LIBRARIES))
+
+
+@lru_cache(maxsize=8)
+def source_fingerprint(sources: tuple[str, ...], libraries: tuple[str, ...]) -> str:
+    """Identity of code: versions of libraries and the text of this package's files and folders."""
     digest = hashlib.sha256()
-    for library in ("aimat-ray", *_LIBRARIES):
+    for library in libraries:
         digest.update(f"{library}=={_installed(library)}\n".encode())
-    for name in _SOURCES:
+    for name in sources:
         for label, text in _source_texts(resources.files("aimat_ray") / name, name):
             digest.update(f"{label}\n".encode() + text)
     return digest.hexdigest()

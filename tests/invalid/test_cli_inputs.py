@@ -89,6 +89,18 @@ CASES: list[tuple[str, tuple[str, ...], str]] = [
     ("data import --from {place}/none --to {place}/to", ("none",), "data: nothing to import"),
     ("surrogate train best --data {place}/data", ("unknown surrogate 'best'",), "surrogate: unknown name"),
     ("surrogate show {place}/data", ("manifest",), "surrogate: not an artifact"),
+    (
+        "surrogate benchmark --models rigde --data {place}/data --out {place}/o",
+        ("unknown model 'rigde'", "this comparison has: ", "ridge"),
+        "benchmark: unknown model",
+    ),
+    ("surrogate benchmark --data {place}/none --out {place}/o", ("no data folder",), "benchmark: no such data"),
+    (
+        "surrogate benchmark --quick --data {place}/data --out {place}/file/below",
+        ("file/below", "choose another folder with --out"),
+        "benchmark: out in a file",
+    ),
+    ("surrogate benchmark --problem {place}/none.yaml", ("none.yaml",), "benchmark: no such problem"),
     ("design --base Qq", ("base 'Qq' is not a known element", "expected one of: Zr"), "design: unknown base"),
     ("design --base S", ("'S' is left out",), "design: base that is left out"),
     (

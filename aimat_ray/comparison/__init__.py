@@ -1,0 +1,1 @@
+"""Model families compared under one set of folds; see comparison-design.md."""
