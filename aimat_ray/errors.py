@@ -43,6 +43,10 @@ class ArtifactError(BadInputError):
     """A stored model is missing, incomplete or does not match its checksum."""
 
 
+class UnknownVersionError(BadInputError):
+    """A request names a surrogate version that is not loaded."""
+
+
 class RunError(BadInputError):
     """A run directory can't be written, read, or resumed with these inputs."""
 
@@ -53,3 +57,7 @@ class TrainingError(AimatError):
 
 class ServiceError(AimatError):
     """A running service (hub, Serve deployment, HTTP endpoint) is gone or answered wrongly."""
+
+
+class OverloadError(ServiceError):
+    """A service has as many requests as it can hold; ask again a little later."""

@@ -155,10 +155,10 @@ def measure(bundle_name: str, data_spec: str, calls: int, root: Path) -> list[di
     for stored in [bundle, *others]:
         store.put(stored)
     with ray_running(num_cpus=2):
-        hub = SurrogateHub.start(Channel.of(bundle.manifest), root)
+        hub = SurrogateHub.start(Channel.of(bundle.manifest), root, loader=load)
         hub.publish(bundle.version)
         start = time.perf_counter()
-        start_surrogate_service(hub, ServiceOptions(poll_s=0.5), load=load)
+        start_surrogate_service(hub, ServiceOptions(poll_s=0.5))
         report = [entry("serve_start", time.perf_counter() - start, "s", None, True, "one replica, no proxy")]
         client = SurrogateClient.serve()
         report += [*round_trips(client, bundle, calls), equality(client, bundle)]

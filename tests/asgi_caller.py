@@ -16,7 +16,7 @@ class Caller:
 
     def __call__(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         async def call() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://localhost") as client:
                 return await client.request(method, path, **arguments)
 
         return asyncio.run(call())

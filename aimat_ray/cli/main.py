@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aimat_ray import __version__
-from aimat_ray.cli import bench, data, design, evaluate, improve, pool, predict, report, serve, surrogate
+from aimat_ray.cli import bench, data, design, evaluate, improve, key, pool, predict, report, serve, surrogate
 from aimat_ray.cli.console import set_up_logging
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Fetch, import and look at tables of measured alloys.")
 app.add_typer(surrogate.app, name="surrogate", help="Train, compare and inspect surrogate models.")
 app.add_typer(pool.app, name="pool", help="The trusted experience pool.")
+app.add_typer(key.app, name="key", help="API keys of the property endpoint.")
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("design", epilog=design.EPILOG)(design.design)
 app.command("improve", epilog=improve.EPILOG)(improve.improve)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import threading
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aimat_ray.cli.console import console, friendly_errors
-from aimat_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     from aimat_ray.registry.hub import SurrogateHub
+    from aimat_ray.serving.settings import ServingSettings
 
 EPILOG = "Example: aimat serve --data DIR --port 8000, then: curl -d '{\"alloys\": \"Zr65Cu17.5Ni10Al7.5\"}' \
 -H 'content-type: application/json' http://127.0.0.1:8000/v1/predict"
@@ -21,73 +21,94 @@ EPILOG = "Example: aimat serve --data DIR --port 8000, then: curl -d '{\"alloys\
 
 @friendly_errors
 def serve(
-    data: Annotated[str, typer.Option("--data", help="Folder, 'oracle' or 'auto'.", metavar="SPEC")] = "auto",
-    surrogate: Annotated[str, typer.Option("--surrogate", help="default, paper or judge.")] = "default",
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the fit, if it must be made first.")] = 0,
-    problem: Annotated[str, typer.Option("--problem", help="Design problem: a built-in name or a YAML file.")] = "bmg",
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; loopback only.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8000,
-    replicas: Annotated[int, typer.Option("--replicas", min=1, help="Processes that predict.")] = 1,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Serve config file, such as serve/surrogate.yaml.")
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Folder, 'oracle' or 'auto'.", metavar="SPEC")] = None,
+    surrogate: Annotated[str | None, typer.Option("--surrogate", help="default, paper or judge.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the fit, if it must be made first.")] = None,
+    problem: Annotated[
+        str | None, typer.Option("--problem", help="Design problem: a built-in name or a YAML file.")
+    ] = None,
+    runs: Annotated[Path | None, typer.Option("--runs", help="Folder of finished runs to offer.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on; beyond loopback needs a key.")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to listen on.")] = None,
+    replicas: Annotated[int | None, typer.Option("--replicas", help="Processes that predict.")] = None,
+    keys: Annotated[Path | None, typer.Option("--keys", help="File of API keys (aimat key).")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, as key=value.", metavar="KEY=VALUE")
+    ] = None,
     address: Annotated[str | None, typer.Option("--address", help="Ray cluster to use instead of a local Ray.")] = None,
     promote: Annotated[
         bool, typer.Option("--promote", help="Serve the surrogate of these options even if another is current.")
     ] = False,
 ) -> None:
-    """Serve predictions over HTTP until interrupted.
+    """Serve predictions, candidates and the page over HTTP until interrupted.
 
     The version that was published last is served; without one, the surrogate of these options is published first.
     """
-    check_host(host)
-    from aimat_ray.cli.surrogate import get_bundle
-    from aimat_ray.problem import load_problem
-    from aimat_ray.registry.channel import Channel
-    from aimat_ray.registry.deployment import ServiceOptions, stop_surrogate_service
-    from aimat_ray.registry.hub import SurrogateHub
-    from aimat_ray.registry.runtime import ray_running
-    from aimat_ray.serving.service import start_http_service
+    from aimat_ray.serving.config_file import load_serving_settings
 
-    design = load_problem(problem)
-    bundle = get_bundle(data, surrogate, seed, design)
-    with ray_running(address=address):
-        hub = SurrogateHub.start(Channel.of(bundle.manifest))
-        _choose(hub, bundle.version, promote)
-        start_http_service(hub, design, host, port, ServiceOptions(num_replicas=replicas, num_cpus=0.5))
-        console.print(f"serving {hub.require_current().version} on http://{host}:{port}/docs  (Ctrl-C ends)")
-        if bundle.manifest.synthetic:
-            console.print("[yellow]synthetic:[/] learnt from the synthetic world, not from measured alloys")
+    given = {
+        "data": data, "bundle": surrogate, "seed": seed, "problem": problem, "runs": runs, "http.host": host,
+        "http.port": port, "surrogate.num_replicas": replicas, "access.keys": keys,
+    }  # fmt: skip
+    chosen = {key: value for key, value in given.items() if value is not None}
+    _run(load_serving_settings(config, _read_pairs(settings or []) | chosen), address, promote)
+
+
+def _run(settings: ServingSettings, address: str | None, promote: bool) -> None:
+    from aimat_ray.registry.deployment import APP_NAME, stop_surrogate_service
+    from aimat_ray.registry.runtime import ray_running
+    from aimat_ray.serving.access import check_access
+    from aimat_ray.serving.listener import bind
+    from aimat_ray.serving.service import published_hub, start_http_service
+
+    check_access(settings)
+    host, port = settings.http.host, settings.http.port
+    if address is None:
+        bind(host, port, shared=False).close()  # says at once when the port is taken
+    with ray_running(address=address), console.status("starting ...") as status:
+        hub = published_hub(settings, promote, _teller(status))
+        status.update("starting the service ...")
+        start_http_service(hub, settings)
         try:
+            status.stop()
+            _greet(hub, settings)
             _wait_for_end()
         finally:
-            stop_surrogate_service(shutdown=True)
+            stop_surrogate_service(APP_NAME, shutdown=address is None)
     console.print("ended")
 
 
-def check_host(host: str) -> None:
-    """Refuse an address that other machines can reach.
-
-    Raises:
-        ConfigError: Not a loopback address.
-    """
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise ConfigError(f"--host {host!r} is not an IP address; use 127.0.0.1") from None
-    if not loopback:
-        raise ConfigError(
-            f"--host {host} can be reached by other machines and this service has no access control; "
-            "use 127.0.0.1, with a tunnel or a proxy that checks who asks"
-        )
+def _greet(hub: SurrogateHub, settings: ServingSettings) -> None:
+    shown = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
+    console.print(
+        f"serving {hub.require_current().version} on http://{shown}:{settings.http.port}/ (API: /docs; Ctrl-C ends)",
+        markup=False,
+    )
+    if settings.data == "oracle":
+        console.print("[yellow]synthetic:[/] learnt from the synthetic world, not from measured alloys")
 
 
-def _choose(hub: SurrogateHub, version: str, promote: bool) -> None:
-    current = hub.current()
-    if current is None or promote:
-        hub.publish(version, note="aimat serve")
-    elif current.version != version:
-        console.print(
-            f"[yellow]note:[/] {current.version} is published and served; these options give {version} "
-            "(--promote serves it)"
-        )
+def _teller(status: Any) -> Any:
+    return lambda what, share: status.update(f"fitting surrogate {what} ({100 * share:.0f} %)")
+
+
+def _read_pairs(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    from aimat_ray.errors import ConfigError
+
+    values = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (key and equals):
+            raise ConfigError(f"--set {pair!r}: expected KEY=VALUE, such as --set limits.batch_rows=128")
+        values[key] = yaml.safe_load(text)
+    return values
 
 
 def _wait_for_end() -> None:

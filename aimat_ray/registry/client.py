@@ -62,9 +62,11 @@ class SurrogateClient:
         return cls(StoredTransport(SurrogateStore(root, load), version))
 
     @classmethod
-    def following(cls, hub: SurrogateHub, load: Loader = load_bundle) -> SurrogateClient:
-        """A client that keeps the hub's current version in its own process."""
-        return cls(FollowingTransport(hub, load))
+    def following(cls, hub: SurrogateHub, ahead: bool = True) -> SurrogateClient:
+        """A client that keeps the hub's current version in its own process; see `FollowingTransport`."""
+        from aimat_ray.registry.following import FollowingTransport
+
+        return cls(FollowingTransport(hub, ahead))
 
     @classmethod
     def serve(cls, app_name: str | None = None, timeout_s: float = SERVE_TIMEOUT_S) -> SurrogateClient:
@@ -151,40 +153,3 @@ class StoredTransport:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredTransport, (self._store, self._version)
-
-
-class FollowingTransport:
-    """The hub's current version, loaded here; it changes only in `refresh`."""
-
-    def __init__(self, hub: SurrogateHub, load: Loader = load_bundle) -> None:
-        self._hub = hub
-        self._load = load
-        self._bundle: SurrogateBundle | None = None
-        self._serial = 0
-
-    def predict(self, at_frac: FloatArray) -> Prediction:
-        """See `Transport`."""
-        return self._loaded().predict(at_frac)
-
-    def version(self) -> str:
-        """See `Transport`."""
-        return self._loaded().version
-
-    def refresh(self) -> bool:
-        """See `Transport`. A version that can't be loaded raises and leaves the one in use."""
-        before = self._bundle
-        info = self._hub.require_current()
-        if before is None or info.serial != self._serial:
-            if before is None or info.version != before.version:
-                self._bundle = self._hub.load(info, self._load)
-            self._serial = info.serial
-        return before is not None and self._loaded().version != before.version
-
-    def _loaded(self) -> SurrogateBundle:
-        if self._bundle is None:
-            self.refresh()
-        assert self._bundle is not None
-        return self._bundle
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FollowingTransport, (self._hub, self._load)

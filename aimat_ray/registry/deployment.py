@@ -6,32 +6,27 @@ one assignment: every reply is made by exactly one version, and no request waits
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from ray import serve
 from ray.serve.config import ProxyLocation
 from ray.serve.schema import LoggingConfig
 
-from aimat_ray.errors import AimatError, ArtifactError, ServiceError
-from aimat_ray.registry.canary import canary_rows, check_canary
+from aimat_ray.errors import AimatError, ArtifactError, ServiceError, UnknownVersionError
 from aimat_ray.registry.hub import SurrogateHub
-from aimat_ray.registry.store import Loader, VersionInfo, load_bundle
-from aimat_ray.registry.wire import Answer, Ask, Reply, pack
-from aimat_ray.surrogate.base import FloatArray, Prediction
-
-if TYPE_CHECKING:
-    from aimat_ray.surrogate.bundle import SurrogateBundle
+from aimat_ray.registry.live import LiveSurrogate
+from aimat_ray.registry.store import VersionInfo
+from aimat_ray.registry.wire import Answer, Ask, Reply
+from aimat_ray.surrogate.base import FloatArray
 
 APP_NAME = "aimat-surrogate"
 DEPLOYMENT_NAME = "Surrogate"
-BATCH_REQUESTS = 64
-BATCH_WAIT_S = 0.002
+# One thread of linear algebra per replica: more only get in each other's way, and replicas use the other cores.
+REPLICA_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 log = logging.getLogger(__name__)
 
@@ -41,35 +36,24 @@ class ServiceOptions:
     """How the service is run.
 
     Attributes:
-        num_replicas: Processes that answer.
+        num_replicas: Processes that answer; with `autoscaling`, how many to start with.
+        autoscaling: Serve's autoscaling_config (min_replicas, max_replicas, target_ongoing_requests, ...), or None.
         num_cpus: Cores that Ray sets aside for each; 0 shares what is there.
         poll_s: How often a replica asks the hub for the current version.
         max_ongoing_requests: Requests that a replica holds at once.
         max_queued_requests: Requests that wait at a caller before it is refused; -1 for no limit.
         health_period_s: How often a replica's reference answers are checked.
+        environment: Environment variables of the replicas.
     """
 
     num_replicas: int = 1
+    autoscaling: dict[str, Any] | None = None
     num_cpus: float = 1.0
     poll_s: float = 1.0
     max_ongoing_requests: int = 64
     max_queued_requests: int = -1
     health_period_s: float = 5.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Live:
-    """A loaded version, with what it answered when it was loaded."""
-
-    info: VersionInfo
-    bundle: SurrogateBundle
-    rows: FloatArray
-    answers: Prediction
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def predict(self, at_frac: FloatArray) -> Prediction:
-        with self.lock:  # Serve runs requests in threads; families need not be safe for that
-            return self.bundle.predict(at_frac)
+    environment: dict[str, str] = field(default_factory=lambda: dict(REPLICA_ENVIRONMENT))
 
 
 class Surrogate:
@@ -78,16 +62,15 @@ class Surrogate:
     Args:
         hub: Where to ask for the current version.
         poll_s: How often.
-        load: Stand-in for `SurrogateBundle.load`.
     """
 
-    def __init__(self, hub: SurrogateHub, poll_s: float = 1.0, load: Loader = load_bundle) -> None:
+    def __init__(self, hub: SurrogateHub, poll_s: float = 1.0) -> None:
         self._hub = hub
-        self._load = load
         self._poll_s = poll_s
         self._refused: dict[int, str] = {}
         self._wake = threading.Event()
         self._live = self._read(hub.require_current())
+        self._previous: LiveSurrogate | None = None
         self._follower = threading.Thread(target=self._follow, name="surrogate-follower", daemon=True)
         self._follower.start()
 
@@ -98,27 +81,34 @@ class Surrogate:
             at_frac: Atomic fractions, [B, E].
         """
         live = self._live
-        expected = live.rows.shape[1]
-        if at_frac.ndim != 2 or at_frac.shape[1] != expected:
-            raise ServiceError(f"compositions have shape {at_frac.shape}; expected [B, {expected}]")
-        return pack(live.predict(at_frac), live.info.serial)
+        self._check_shape(at_frac, live)
+        return live.predict(at_frac)
 
-    @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
-    async def answer(self, requests: list[Ask]) -> list[Answer]:
-        """Answer small requests together: those that arrive within 2 ms share one prediction."""
-        return await asyncio.to_thread(self._answer_all, requests)
+    def answer(self, asks: list[Ask]) -> list[Answer]:
+        """Answer several requests together, all that name no version with the one that is live now.
 
-    def _answer_all(self, requests: list[Ask]) -> list[Answer]:
-        live = self._live
-        reply = pack(live.predict(np.concatenate([ask.at_frac for ask in requests])), live.info.serial)
-        answers, start = [], 0
-        for ask in requests:
-            stop = start + len(ask.at_frac)
-            index, distance = live.bundle.neighbours(ask.at_frac, ask.nearest)
-            part = reply._replace(values=reply.values[start:stop], flags=reply.flags[start:stop])
-            answers.append(Answer(part, live.bundle.measured_at_frac[index], distance))
-            start = stop
-        return answers
+        Raises:
+            UnknownVersionError: A request names a version that is neither the live one nor the one before.
+        """
+        live, previous = self._live, self._previous
+        chosen = [self._choose(ask, live, previous) for ask in asks]
+        if all(one is live for one in chosen):
+            return live.answer(asks)
+        return [one.answer([ask])[0] for ask, one in zip(asks, chosen, strict=True)]
+
+    def _choose(self, ask: Ask, live: LiveSurrogate, previous: LiveSurrogate | None) -> LiveSurrogate:
+        self._check_shape(ask.at_frac, live)
+        if ask.version in (None, live.info.version):
+            return live
+        if previous is not None and ask.version == previous.info.version:
+            return previous
+        loaded = [one.info.version for one in (live, previous) if one is not None]
+        raise UnknownVersionError(f"version {ask.version!r} is not loaded; loaded: {', '.join(loaded)}")
+
+    @staticmethod
+    def _check_shape(at_frac: FloatArray, live: LiveSurrogate) -> None:
+        if at_frac.ndim != 2 or at_frac.shape[1] != live.n_elements:
+            raise ServiceError(f"compositions have shape {at_frac.shape}; expected [B, {live.n_elements}]")
 
     def status(self) -> dict[str, Any]:
         """What this replica serves, for health pages and tests."""
@@ -138,16 +128,12 @@ class Surrogate:
 
     def check_health(self) -> None:
         """Serve's hook: repeat the reference answers; a replica that can't is replaced."""
-        live = self._live
-        with live.lock:
-            check_canary(live.bundle, live.rows, live.answers)
+        self._live.check()
         if not self._follower.is_alive():
             raise ServiceError("the thread that follows the hub has ended")
 
-    def _read(self, info: VersionInfo) -> _Live:
-        bundle = self._hub.load(info, self._load)
-        rows = canary_rows(len(bundle.elements))
-        return _Live(info, bundle, rows, bundle.predict(rows))
+    def _read(self, info: VersionInfo) -> LiveSurrogate:
+        return LiveSurrogate(info, self._hub.load(info))
 
     def _follow(self) -> None:
         while True:
@@ -160,22 +146,35 @@ class Surrogate:
 
     def _adopt(self) -> None:
         info = self._hub.current()
-        if info is None or info.serial == self._live.info.serial or info.serial in self._refused:
+        live = self._live
+        if info is None or info.serial == live.info.serial or info.serial in self._refused:
             return
         try:
-            self._live = self._read(info)
+            new = self._known(info) or self._read(info)
         except ArtifactError as error:
             log.error("surrogate %s is refused: %s", info.version, error.message)
             self._refused[info.serial] = error.message
+            self._hub.rollback(f"refused by a replica: {error.message}", expected_serial=info.serial)
+            return
+        self._live, self._previous = new, live
+
+    def _known(self, info: VersionInfo) -> LiveSurrogate | None:
+        """The version from memory, where it is the live one or the one before; a rollback then loads nothing."""
+        for one in (self._live, self._previous):
+            if one is not None and one.info.version == info.version and one.info.sha256 == info.sha256:
+                return one.renumbered(info)
+        return None
 
 
-def surrogate_app(hub: SurrogateHub, options: ServiceOptions, load: Loader = load_bundle) -> Any:
+def surrogate_app(hub: SurrogateHub, options: ServiceOptions) -> Any:
     """The Serve application of one channel."""
+    scaling: dict[str, Any] = {"num_replicas": options.num_replicas}
+    if options.autoscaling is not None:
+        scaling = {"autoscaling_config": {"initial_replicas": options.num_replicas, **options.autoscaling}}
     deployment: Any = serve.deployment(
         Surrogate,
         name=DEPLOYMENT_NAME,
-        num_replicas=options.num_replicas,
-        ray_actor_options={"num_cpus": options.num_cpus},
+        ray_actor_options={"num_cpus": options.num_cpus, "runtime_env": {"env_vars": options.environment}},
         max_ongoing_requests=options.max_ongoing_requests,
         max_queued_requests=options.max_queued_requests,
         health_check_period_s=options.health_period_s,
@@ -183,15 +182,15 @@ def surrogate_app(hub: SurrogateHub, options: ServiceOptions, load: Loader = loa
         graceful_shutdown_timeout_s=5.0,
         max_constructor_retry_count=2,
         logging_config=quiet_serve(),
+        **scaling,
     )
-    return deployment.bind(hub, options.poll_s, load)
+    return deployment.bind(hub, options.poll_s)
 
 
 def start_surrogate_service(
     hub: SurrogateHub,
     options: ServiceOptions | None = None,
     app_name: str = APP_NAME,
-    load: Loader = load_bundle,
 ) -> None:
     """Start the service of a channel and wait until it answers. Opens no port: callers use `SurrogateClient`.
 
@@ -199,7 +198,6 @@ def start_surrogate_service(
         hub: The hub of the channel; something must be published on it.
         options: How to run it.
         app_name: Name under which workers find it.
-        load: Stand-in for `SurrogateBundle.load`.
 
     Raises:
         ServiceError: Nothing is published, or no replica came up.
@@ -207,7 +205,7 @@ def start_surrogate_service(
     hub.require_current()
     try:
         serve.start(proxy_location=ProxyLocation.Disabled, logging_config=quiet_serve())
-        app = surrogate_app(hub, options or ServiceOptions(), load)
+        app = surrogate_app(hub, options or ServiceOptions())
         serve.run(app, name=app_name, route_prefix=None, logging_config=quiet_serve())
     except AimatError:
         raise

@@ -46,12 +46,20 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file; readers see the old text or the new, also if the machine stops in between."""
+def write_atomically(path: Path, text: str, mode: int = 0o666) -> None:
+    """Replace a file; readers see the old text or the new, also if the machine stops in between.
+
+    Args:
+        path: The file.
+        text: Its new contents.
+        mode: Permissions, less the process's umask; the file never has more, not for a moment.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
         fsync_path(temporary)
         temporary.replace(path)
         fsync_path(path.parent)

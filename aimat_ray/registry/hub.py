@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "aimat"
 CALL_TIMEOUT_S = 30.0
+CHECK_TIMEOUT_S = 300.0  # a process must start, import and load
 _KEPT_ARTIFACTS = 2
 
 
@@ -59,13 +60,17 @@ class HubActor:
         self._store.set_current(self._channel, version, note, request)
         return self.current()
 
-    def publish_files(self, files: Mapping[str, bytes], note: str, request: str) -> VersionInfo | None:
-        """Store a version that was fitted elsewhere, and make it current."""
-        return self.publish(self._store.put_files(files), note, request)
+    def store_files(self, files: Mapping[str, bytes]) -> str:
+        """Store a version that was fitted elsewhere."""
+        return self._store.put_files(files)
 
-    def rollback(self, note: str, request: str) -> VersionInfo | None:
+    def info(self, version: str) -> VersionInfo:
+        """Where a version lies, current or not."""
+        return self._store.info(version, self._channel.name)
+
+    def rollback(self, note: str, request: str, expected_serial: int | None) -> VersionInfo | None:
         """Make the previous version current again."""
-        self._store.rollback(self._channel, note, request)
+        self._store.rollback(self._channel, note, request, expected_serial)
         return self.current()
 
     def artifact(self, version: str) -> list[Any]:
@@ -85,25 +90,34 @@ class SurrogateHub:
         channel: The line of versions that this hub decides about.
         namespace: Ray namespace of the actor.
         timeout_s: How long one call may take.
+        loader: Reads a version's folder.
     """
 
     channel: Channel
     namespace: str = NAMESPACE
     timeout_s: float = CALL_TIMEOUT_S
+    loader: Loader = load_bundle
 
     @classmethod
-    def start(cls, channel: Channel, root: Path | str | None = None, namespace: str = NAMESPACE) -> SurrogateHub:
+    def start(
+        cls,
+        channel: Channel,
+        root: Path | str | None = None,
+        namespace: str = NAMESPACE,
+        loader: Loader = load_bundle,
+    ) -> SurrogateHub:
         """Start the hub of a channel, or find it if it runs.
 
         Args:
             channel: The line of versions.
             root: Folder of the store; on a cluster a folder that all machines see.
             namespace: Ray namespace of the actor.
+            loader: Stand-in for `SurrogateBundle.load`.
 
         Raises:
             ServiceError: Ray is not running here, or the hub runs on another folder.
         """
-        hub = cls(channel, namespace)
+        hub = cls(channel, namespace, loader=loader)
         _require_ray()
         wanted = str(SurrogateStore(root).root)
         actor = ray.remote(HubActor).options(
@@ -145,44 +159,73 @@ class SurrogateHub:
         result: tuple[PointerEvent, ...] = self._call("history")
         return result
 
-    def publish(self, version_or_folder: str | Path, note: str = "") -> VersionInfo:
-        """Make a version current.
+    def store(self, folder: Path) -> str:
+        """Send a version's files to the hub's store without making it current.
+
+        Args:
+            folder: Folder of the version in any other store.
+
+        Returns:
+            The version.
+
+        Raises:
+            ArtifactError: The files are damaged.
+        """
+        version: str = self._call("store_files", ray.put(read_files(folder)))
+        return version
+
+    def publish(self, version_or_folder: str | Path, note: str = "", check: bool = True) -> VersionInfo:
+        """Make a version current, after a process of its own has loaded it and got its reference answers.
 
         Args:
             version_or_folder: A version of the hub's store, or the folder of a version in any other store
                 (its files are sent).
             note: Why; kept in the history.
+            check: False where this process has just loaded the version from the store.
 
         Raises:
-            ArtifactError: The version is missing or damaged; the current one stays.
+            ArtifactError: The version is missing, damaged, or does not answer as it did when it was stored; the
+                current one stays.
         """
-        request = uuid.uuid4().hex
-        if isinstance(version_or_folder, Path):
-            files = ray.put(read_files(version_or_folder))
-            result: VersionInfo = self._call("publish_files", files, note, request)
-        else:
-            result = self._call("publish", version_or_folder, note, request)
+        version = version_or_folder if isinstance(version_or_folder, str) else self.store(version_or_folder)
+        if check:
+            self.check(version)
+        result: VersionInfo = self._call("publish", version, note, uuid.uuid4().hex)
         return result
 
-    def rollback(self, note: str = "") -> VersionInfo:
+    def check(self, version: str) -> None:
+        """Load a version in a process of its own and ask for its reference answers.
+
+        Raises:
+            ArtifactError: It is missing, damaged, or answers otherwise.
+        """
+        info: VersionInfo = self._call("info", version)
+        task: Any = ray.remote(num_cpus=0, max_retries=2)(_load_and_drop)
+        self._result(task.remote(self, info), CHECK_TIMEOUT_S)
+
+    def rollback(self, note: str = "", expected_serial: int | None = None) -> VersionInfo:
         """Make the previous version current again.
+
+        Args:
+            note: Why; kept in the history.
+            expected_serial: Change nothing if the channel is not at this serial any more.
 
         Raises:
             ArtifactError: There is none.
         """
-        result: VersionInfo = self._call("rollback", note, uuid.uuid4().hex)
+        result: VersionInfo = self._call("rollback", note, uuid.uuid4().hex, expected_serial)
         return result
 
-    def load(self, info: VersionInfo, load: Loader = load_bundle) -> SurrogateBundle:
+    def load(self, info: VersionInfo) -> SurrogateBundle:
         """Load a version on this machine, fetching its files from the hub where its folder is not visible.
 
         Raises:
             ArtifactError: Damaged, or not answering as it did when it was stored.
         """
         folder = Path(info.path)
-        store = SurrogateStore(folder.parents[1], load)
+        store = SurrogateStore(folder.parents[1], self.loader)
         if not self._visible(info):
-            store = SurrogateStore(None, load)
+            store = SurrogateStore(None, self.loader)
             store.put_files(self.files(info.version))
         return store.get(info.version, info.name)
 
@@ -216,13 +259,14 @@ class SurrogateHub:
             ) from None
         return self._result(getattr(actor, method).remote(*args))
 
-    def _result(self, reference: Any) -> Any:
+    def _result(self, reference: Any, timeout_s: float | None = None) -> Any:
         """Wait for a result; errors of this package arrive as they were raised."""
+        timeout_s = timeout_s or self.timeout_s
         try:
-            return ray.get(reference, timeout=self.timeout_s)
+            return ray.get(reference, timeout=timeout_s)
         except GetTimeoutError:
             raise ServiceError(
-                f"the hub of {self.channel} did not answer within {self.timeout_s:.0f} s; is the cluster overloaded?"
+                f"the hub of {self.channel} did not answer within {timeout_s:.0f} s; is the cluster overloaded?"
             ) from None
         except RayTaskError as error:
             cause = error.cause
@@ -231,6 +275,10 @@ class SurrogateHub:
             raise ServiceError(f"the hub of {self.channel} failed: {cause!r}") from error
         except (RayActorError, RayError) as error:
             raise ServiceError(f"the hub of {self.channel} is gone: {type(error).__name__}") from error
+
+
+def _load_and_drop(hub: SurrogateHub, info: VersionInfo) -> None:
+    hub.load(info)
 
 
 def _require_ray() -> None:

@@ -62,13 +62,16 @@ class Pointer(_Frozen):
             return self
         return self._after("publish", (*self.line, version), at, note, request)
 
-    def rolled_back(self, at: str, note: str = "", request: str = "") -> Pointer:
+    def rolled_back(self, at: str, note: str = "", request: str = "", expected_serial: int | None = None) -> Pointer:
         """The state after the previous version becomes current again.
+
+        With `expected_serial`, only if the channel has not changed since: of several replicas that refuse one
+        version, one takes it back and the others change nothing.
 
         Raises:
             ArtifactError: There is no previous version.
         """
-        if self._seen(request):
+        if self._seen(request) or expected_serial not in (None, self.serial):
             return self
         if self.previous is None:
             raise ArtifactError(

@@ -259,15 +259,17 @@ class SurrogateStore:
         verify_folder(self.path(version, channel.name))
         return self._move(channel, lambda pointer: pointer.published(version, _now(), note, request))
 
-    def rollback(self, channel: Channel, note: str = "", request: str = "") -> Pointer:
-        """Make the channel's previous version current again.
+    def rollback(
+        self, channel: Channel, note: str = "", request: str = "", expected_serial: int | None = None
+    ) -> Pointer:
+        """Make the channel's previous version current again; see `Pointer.rolled_back`.
 
         Raises:
             ArtifactError: There is none, or it is damaged; the pointer stays.
         """
 
         def back(pointer: Pointer) -> Pointer:
-            after = pointer.rolled_back(_now(), note, request)
+            after = pointer.rolled_back(_now(), note, request, expected_serial)
             if after is not pointer and after.current:
                 verify_folder(self.path(after.current, channel.name))
             return after

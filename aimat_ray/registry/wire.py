@@ -35,10 +35,12 @@ class Ask(NamedTuple):
     Attributes:
         at_frac: Atomic fractions, [B, E].
         nearest: How many of the nearest measured alloys are wanted per composition.
+        version: Version that must answer; None for the current one.
     """
 
     at_frac: FloatArray
-    nearest: int
+    nearest: int = 0
+    version: str | None = None
 
 
 class Answer(NamedTuple):
@@ -46,12 +48,12 @@ class Answer(NamedTuple):
 
     Attributes:
         reply: The prediction.
-        nearest_at_frac: Measured alloys, nearest first, [B, k, E].
+        nearest_formula: Measured alloys in at%, nearest first, B lists of k.
         nearest_distance: Their distances in at%, [B, k].
     """
 
     reply: Reply
-    nearest_at_frac: FloatArray
+    nearest_formula: list[list[str]]
     nearest_distance: FloatArray
 
 

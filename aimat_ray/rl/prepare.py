@@ -151,6 +151,6 @@ def _serve(store: SurrogateStore, bundle: SurrogateBundle) -> SurrogateClient:
     from aimat_ray.registry.hub import SurrogateHub
 
     hub = SurrogateHub.start(Channel.of(bundle.manifest, run="design"), store.root)
-    hub.publish(bundle.version)
+    hub.publish(bundle.version, check=False)  # it was loaded from this store a moment ago
     start_surrogate_service(hub)
     return SurrogateClient.serve()

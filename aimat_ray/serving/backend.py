@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aimat_ray.errors import AimatError, ServiceError
+from aimat_ray.errors import AimatError, OverloadError, ServiceError, UnknownVersionError
 from aimat_ray.registry.client import SurrogateClient
 from aimat_ray.registry.pointer import PointerEvent
-from aimat_ray.registry.wire import Answer, Ask, pack
+from aimat_ray.registry.wire import Answer, Ask
+from aimat_ray.serving.batching import Batcher, BatchLimits
 from aimat_ray.surrogate.base import FloatArray, Predictor
 
 if TYPE_CHECKING:
     from aimat_ray.registry.hub import SurrogateHub
     from aimat_ray.surrogate.bundle import SurrogateBundle
+
+_RETRY_PAUSE_S = 0.05
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,35 @@ class VersionList:
 class Backend(Protocol):
     """What the app needs."""
 
-    async def answer(self, at_frac: FloatArray, nearest: int) -> Answer:
-        """Predict compositions [B, E] and find their nearest measured alloys."""
+    async def answer(self, at_frac: FloatArray, nearest: int, version: str | None = None) -> Answer:
+        """Predict compositions [B, E] and name their nearest measured alloys.
+
+        Args:
+            at_frac: Atomic fractions, [B, E].
+            nearest: How many measured alloys per composition.
+            version: Version that must answer; None for the current one.
+
+        Raises:
+            UnknownVersionError: That version is not loaded.
+            ServiceError: Not now; asking again may help.
+        """
 
     async def versions(self) -> VersionList:
         """The versions of the surrogate."""
+
+    async def publish(self, version: str, note: str) -> VersionList:
+        """Make a stored version current, after it repeated its reference answers beside the requests.
+
+        Raises:
+            ArtifactError: It is missing or fails; the current one stays.
+        """
+
+    async def rollback(self, note: str) -> VersionList:
+        """Make the previous version current again.
+
+        Raises:
+            ArtifactError: There is none.
+        """
 
     def predictor(self) -> Predictor:
         """The surrogate for code that runs in a thread (a design walk); every answer names its version."""
@@ -44,17 +75,29 @@ class LocalBackend:
     """A bundle in this process: tests, and the bare server that Serve is compared with."""
 
     def __init__(self, bundle: SurrogateBundle) -> None:
-        self._bundle = bundle
+        from aimat_ray.registry.live import LiveSurrogate
+        from aimat_ray.registry.store import VersionInfo
 
-    async def answer(self, at_frac: FloatArray, nearest: int) -> Answer:
+        self._bundle = bundle
+        self._live = LiveSurrogate(VersionInfo(bundle.name, bundle.version, 0, "", ""), bundle)
+
+    async def answer(self, at_frac: FloatArray, nearest: int, version: str | None = None) -> Answer:
         """See `Backend`."""
-        bundle = self._bundle
-        index, distance = bundle.neighbours(at_frac, nearest)
-        return Answer(pack(bundle.predict(at_frac), 0), bundle.measured_at_frac[index], distance)
+        if version not in (None, self._bundle.version):
+            raise UnknownVersionError(f"version {version!r} is not loaded; loaded: {self._bundle.version}")
+        return self._live.answer([Ask(at_frac, nearest)])[0]
 
     async def versions(self) -> VersionList:
         """See `Backend`."""
         return VersionList("local", self._bundle.version, 0, ())
+
+    async def publish(self, version: str, note: str) -> VersionList:
+        """See `Backend`."""
+        raise ServiceError("this server has one fixed surrogate and can't change it")
+
+    async def rollback(self, note: str) -> VersionList:
+        """See `Backend`."""
+        raise ServiceError("this server has one fixed surrogate and can't change it")
 
     def predictor(self) -> Predictor:
         """See `Backend`."""
@@ -62,59 +105,90 @@ class LocalBackend:
 
 
 class ServeBackend:
-    """The `Surrogate` deployment, found by name; the hub for the history.
+    """The `Surrogate` deployment, and the hub for what concerns versions.
 
     Args:
-        app_name: Serve application of the deployment.
+        handle: Handle of the deployment.
+        app_name: Serve application of the deployment, for code in threads.
         hub: The hub that it follows.
+        limits: How requests are grouped.
         timeout_s: How long one request may take.
     """
 
-    def __init__(self, app_name: str, hub: SurrogateHub, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        handle: Any,
+        app_name: str,
+        hub: SurrogateHub,
+        limits: BatchLimits | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._handle = handle
         self._app_name = app_name
         self._hub = hub
         self._timeout_s = timeout_s
-        self._handle: Any = None
+        self._batcher = Batcher(self._send, limits or BatchLimits())
 
-    async def answer(self, at_frac: FloatArray, nearest: int) -> Answer:
-        """See `Backend`.
-
-        Raises:
-            ServiceError: The deployment is gone, overloaded or too slow; asking again may help.
-        """
+    async def answer(self, at_frac: FloatArray, nearest: int, version: str | None = None) -> Answer:
+        """See `Backend`."""
         try:
-            request = self._deployment().answer.remote(Ask(at_frac, nearest))
-            answer: Answer = await asyncio.wait_for(_wait(request), self._timeout_s)
-        except AimatError:
-            raise
+            return await asyncio.wait_for(self._batcher.answer(Ask(at_frac, nearest, version)), self._timeout_s)
         except TimeoutError:
             raise ServiceError(f"the surrogate did not answer within {self._timeout_s:g} s") from None
-        except Exception as error:  # Ray and Serve raise many kinds; all of them mean: not now
-            raise ServiceError(f"the surrogate is not available ({type(error).__name__})") from error
-        return answer
 
     async def versions(self) -> VersionList:
         """See `Backend`."""
+        return await asyncio.to_thread(self._versions)
 
-        def ask() -> VersionList:
-            info = self._hub.require_current()
-            return VersionList(str(self._hub.channel), info.version, info.serial, self._hub.history())
+    async def publish(self, version: str, note: str) -> VersionList:
+        """See `Backend`."""
 
-        return await asyncio.to_thread(ask)
+        def work() -> VersionList:
+            self._hub.publish(version, note)
+            return self._versions()
+
+        return await asyncio.to_thread(work)
+
+    async def rollback(self, note: str) -> VersionList:
+        """See `Backend`."""
+
+        def work() -> VersionList:
+            self._hub.rollback(note)
+            return self._versions()
+
+        return await asyncio.to_thread(work)
 
     def predictor(self) -> Predictor:
         """See `Backend`."""
         return SurrogateClient.serve(self._app_name, self._timeout_s)
 
-    def _deployment(self) -> Any:
-        if self._handle is None:
-            from ray import serve
+    def _versions(self) -> VersionList:
+        info = self._hub.require_current()
+        return VersionList(str(self._hub.channel), info.version, info.serial, self._hub.history())
 
-            from aimat_ray.registry.deployment import DEPLOYMENT_NAME
+    async def _send(self, asks: list[Ask]) -> list[Answer]:
+        """One call of the deployment; repeated where its replica died, for predicting changes nothing."""
+        from ray.exceptions import RayActorError, RayTaskError
+        from ray.serve.exceptions import BackPressureError
 
-            self._handle = serve.get_deployment_handle(DEPLOYMENT_NAME, self._app_name)
-        return self._handle
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                answers: list[Answer] = await self._handle.answer.remote(asks)
+                return answers
+            except BackPressureError:
+                raise OverloadError("the surrogate has as many requests as it can hold") from None
+            except RayTaskError as error:
+                cause = error.cause
+                raise cause if isinstance(cause, AimatError) else _unavailable(cause) from error
+            except RayActorError as error:
+                if time.monotonic() + _RETRY_PAUSE_S >= deadline:
+                    raise _unavailable(error) from error
+                log.warning("a replica died under a request; asking another one")
+                await asyncio.sleep(_RETRY_PAUSE_S)
+            except Exception as error:  # Ray and Serve raise many kinds; all of them mean: not now
+                raise _unavailable(error) from error
 
 
-async def _wait(response: Any) -> Any:
-    return await response
+def _unavailable(error: Exception) -> ServiceError:
+    return ServiceError(f"the surrogate is not available ({type(error).__name__})")

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from aimat_ray.problem import DesignProblem
 from aimat_ray.serving.backend import Backend
+from aimat_ray.serving.envelope import Watch
 from aimat_ray.serving.settings import ServingSettings
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class AppContext:
         problem: The design problem.
         backend: Where predictions come from.
         settings: What the service was told.
+        watch: Told of every reply and prediction; None where nobody counts.
         designer: Who answers /v1/design; None where nobody does.
     """
 
     problem: DesignProblem
     backend: Backend
     settings: ServingSettings = field(default_factory=ServingSettings)
+    watch: Watch | None = None
     designer: Designer | None = None
 
     @cached_property

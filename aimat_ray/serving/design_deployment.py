@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 
 from aimat_ray.data.sources import load_data
-from aimat_ray.errors import ArtifactError
+from aimat_ray.errors import AimatError
 from aimat_ray.problem import load_problem
 from aimat_ray.registry.client import SurrogateClient
-from aimat_ray.registry.deployment import quiet_serve
+from aimat_ray.registry.deployment import REPLICA_ENVIRONMENT, quiet_serve
 from aimat_ray.registry.fits import fitted
 from aimat_ray.registry.hub import SurrogateHub
-from aimat_ray.registry.store import Loader, SurrogateStore, load_bundle
+from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.rl.prepare import BUNDLE_SEED
 from aimat_ray.serving.designer import DesignAnswer, DesignAsk, DesignDesk
 from aimat_ray.serving.settings import ServingSettings
@@ -38,14 +38,13 @@ class DesignerReplica:
     Args:
         hub: The hub of the channel that is served.
         settings: What the service was told.
-        load: Stand-in for `SurrogateBundle.load`.
     """
 
-    def __init__(self, hub: SurrogateHub, settings: ServingSettings, load: Loader = load_bundle) -> None:
+    def __init__(self, hub: SurrogateHub, settings: ServingSettings) -> None:
         self._settings = settings
         self._problem = load_problem(settings.problem)
-        self._client = SurrogateClient.following(hub, load)
-        self._store = SurrogateStore()
+        self._client = SurrogateClient.following(hub, ahead=False)
+        self._store = SurrogateStore(settings.store)
         self._judge: SurrogateBundle | None = None
         self._lock = threading.Lock()
 
@@ -62,7 +61,7 @@ class DesignerReplica:
         with self._lock:
             try:
                 self._client.refresh()
-            except ArtifactError as error:  # the next version can't be loaded: the one in use goes on
+            except AimatError as error:  # the next version can't be loaded: the one in use goes on
                 log.warning("the designer keeps its surrogate: %s", error.message)
             if self._judge is None:
                 # Only one that a run has fitted already: fitting takes minutes.
@@ -70,15 +69,15 @@ class DesignerReplica:
             return self._desk.design(ask, self._client, self._judge)
 
 
-def designer_app(hub: SurrogateHub, settings: ServingSettings, load: Loader = load_bundle) -> Any:
+def designer_app(hub: SurrogateHub, settings: ServingSettings) -> Any:
     """The deployment with its arguments, to be bound into an application."""
     deployment: Any = serve.deployment(
         DesignerReplica,
         name=DESIGNER_NAME,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": REPLICA_ENVIRONMENT}},
         max_ongoing_requests=_AT_ONCE,
         max_queued_requests=_WAITING,
         graceful_shutdown_timeout_s=5.0,
         logging_config=quiet_serve(),
     )
-    return deployment.bind(hub, settings, load)
+    return deployment.bind(hub, settings)

@@ -1,4 +1,4 @@
-"""The web page at `/`: plain files, read once, sent under strict headers. It asks the same API as everybody else."""
+"""The web page at `/`: plain files, read once. It asks the same API as everybody else, under `envelope`'s headers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,7 @@ from starlette.exceptions import HTTPException
 
 from aimat_ray.serving.context import AppContext
 
-# Nothing from elsewhere, no script or style in the markup, no frame around it.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # asked for again each time, and answered 304 while it is the same
-}
+_CACHE = "no-cache"  # asked for again each time, and answered 304 while it is the same
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -69,7 +58,7 @@ def page_router(context: AppContext) -> APIRouter:
         found = files.get(name)  # a closed list: no path leads out of it
         if found is None:
             raise HTTPException(404, "the page has no such file")
-        headers = HEADERS | {"ETag": found.tag}
+        headers = {"Cache-Control": _CACHE, "ETag": found.tag}
         if request.headers.get("if-none-match") == found.tag:
             return Response(status_code=304, headers=headers)
         return Response(found.content, media_type=found.media_type, headers=headers)

@@ -10,18 +10,26 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope, Send
 
-from aimat_ray.errors import BadInputError, ServiceError
-from aimat_ray.serving.limits import MAX_BODY_BYTES
+from aimat_ray.errors import BadInputError, OverloadError, ServiceError, UnknownVersionError
 from aimat_ray.serving.schemas import ErrorDetail, ErrorResponse
 
 RETRY_AFTER_S = "1"
 _STATUS_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+# Answers that every route may give, because of what lies before it.
+COMMON: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorResponse, "description": "An API key is needed, or the one sent is not valid."},
+    403: {"model": ErrorResponse, "description": "This caller may not do this."},
+    429: {"model": ErrorResponse, "description": "More requests than this caller may make; see Retry-After."},
+    503: {"model": ErrorResponse, "description": "Not available now, or overloaded; see Retry-After."},
+    504: {"model": ErrorResponse, "description": "Not answered in time."},
+}
 
 # For `responses=` of routes.
 BAD_INPUT: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body is not JSON."},
-    413: {"model": ErrorResponse, "description": f"The body is larger than {MAX_BODY_BYTES} bytes."},
+    413: {"model": ErrorResponse, "description": "The body is too large."},
     422: {"model": ErrorResponse, "description": "The request can't be used; the message says why."},
 }
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {
@@ -39,6 +47,16 @@ def request_id(request: Request) -> str:
     return known
 
 
+async def refuse(
+    scope: Scope, send: Send, status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> None:
+    """Answer a request before it reached the application, in the application's form."""
+    request = Request(scope)
+    response = failure(request, status, code, message)
+    response.headers.update(headers or {})
+    await response(scope, request.receive, send)
+
+
 def failure(request: Request, status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
     """An answer that says what was wrong."""
     body = ErrorResponse(error=ErrorDetail(code=code, message=message, field=field), request_id=request_id(request))
@@ -52,6 +70,14 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(BadInputError)
     async def bad_input(request: Request, error: BadInputError) -> Response:
         return failure(request, 422, "bad_input", error.message)
+
+    @app.exception_handler(UnknownVersionError)
+    async def unknown_version(request: Request, error: UnknownVersionError) -> Response:
+        return failure(request, 404, "unknown_version", error.message)
+
+    @app.exception_handler(OverloadError)
+    async def overloaded(request: Request, error: OverloadError) -> Response:
+        return failure(request, 503, "overloaded", error.message)
 
     @app.exception_handler(ServiceError)
     async def unavailable(request: Request, error: ServiceError) -> Response:

@@ -1,91 +1,148 @@
-"""The HTTP service on Ray Serve: an ingress deployment in front of the surrogate's own application."""
+"""The property endpoint on Ray Serve: deployments `Http`, `Surrogate` and `Designer` in one application.
+
+`serve deploy serve/surrogate.yaml` calls `build` on the cluster; `aimat serve` does the same on this machine.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ray import serve
-from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.config import ProxyLocation
 
-from aimat_ray.errors import ServiceError
-from aimat_ray.problem import DesignProblem
+from aimat_ray.errors import AimatError, ServiceError
+from aimat_ray.problem import load_problem
+from aimat_ray.registry.channel import Channel
 from aimat_ray.registry.deployment import (
     APP_NAME,
+    REPLICA_ENVIRONMENT,
     ServiceOptions,
     quiet_serve,
-    start_surrogate_service,
+    surrogate_app,
 )
 from aimat_ray.registry.hub import SurrogateHub
-from aimat_ray.registry.store import Loader, load_bundle
+from aimat_ray.registry.store import SurrogateStore
+from aimat_ray.serving.access import check_access
 from aimat_ray.serving.app import make_app
 from aimat_ray.serving.backend import ServeBackend
+from aimat_ray.serving.batching import BatchLimits
 from aimat_ray.serving.context import AppContext
+from aimat_ray.serving.design_deployment import designer_app
+from aimat_ray.serving.designer import ServeDesigner
+from aimat_ray.serving.listener import Listener
+from aimat_ray.serving.settings import ServingSettings, read_serving_settings
 
-HTTP_APP_NAME = "aimat-http"
 HTTP_DEPLOYMENT_NAME = "Http"
-REQUEST_TIMEOUT_S = 30.0
+
+log = logging.getLogger(__name__)
 
 
-class HttpIngress:
-    """Holds what the application is built from, in each HTTP replica.
+class Http:
+    """One HTTP process. Serve starts, checks and replaces it; the port is its own.
 
     Args:
-        problem: The design problem.
+        settings: What the service was told.
         hub: The hub of the channel that is served.
-        app_name: Serve application of the surrogate.
+        app_name: Serve application that the deployments belong to.
+        surrogate: Handle of the `Surrogate` deployment.
+        designer: Handle of the `Designer` deployment.
     """
 
-    def __init__(self, problem: DesignProblem, hub: SurrogateHub, app_name: str) -> None:
-        self._context = AppContext(problem, ServeBackend(app_name, hub))
+    async def __init__(  # type: ignore[misc]
+        self, settings: ServingSettings, hub: SurrogateHub, app_name: str, surrogate: Any, designer: Any
+    ) -> None:
+        limits = settings.limits
+        grouping = BatchLimits(limits.batch_calls, limits.batch_rows, limits.waiting_rows)
+        backend = ServeBackend(surrogate, app_name, hub, grouping, limits.predict_timeout_s)
+        context = AppContext(load_problem(settings.problem), backend, settings, designer=ServeDesigner(designer))
+        self._listener = Listener(make_app(context), settings.http.host, settings.http.port)
+        await self._listener.start()
 
-    def __serve_build_asgi_app__(self) -> Any:
-        """Serve's hook: the application of this replica."""
-        return make_app(self._context)
+    def check_health(self) -> None:
+        """Serve's hook: a process that does not listen any more is replaced."""
+        if not self._listener.alive():
+            raise ServiceError("the HTTP server has ended")
+
+    async def __del__(self) -> None:
+        """Serve's hook at the end of a replica: requests under way are finished first."""
+        await self._listener.stop()
 
 
-def start_http_service(
-    hub: SurrogateHub,
-    problem: DesignProblem,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    options: ServiceOptions | None = None,
-    app_name: str = APP_NAME,
-    load: Loader = load_bundle,
-) -> None:
-    """Start the surrogate's deployment and the HTTP application in front of it.
+def application(hub: SurrogateHub, settings: ServingSettings, app_name: str = APP_NAME) -> Any:
+    """The Serve application of one channel.
 
     Args:
-        hub: The hub of the channel to serve.
-        problem: The design problem.
-        host: Address to listen on.
-        port: Port to listen on.
-        options: How to run the surrogate's deployment.
-        app_name: Name of the surrogate's Serve application.
-        load: Stand-in for `SurrogateBundle.load`.
+        hub: The hub of the channel; something must be published on it.
+        settings: What the service is told.
+        app_name: Name that the application will run under.
+
+    Raises:
+        ConfigError: It would listen for other machines without an API key to check.
+    """
+    check_access(settings)
+    surrogate = surrogate_app(hub, ServiceOptions(**dict(settings.surrogate)))
+    deployment: Any = serve.deployment(
+        Http,
+        name=HTTP_DEPLOYMENT_NAME,
+        num_replicas=settings.http.num_replicas,
+        ray_actor_options={"num_cpus": settings.http.num_cpus, "runtime_env": {"env_vars": REPLICA_ENVIRONMENT}},
+        health_check_period_s=2.0,
+        max_constructor_retry_count=2,
+        logging_config=quiet_serve(),
+    )
+    return deployment.bind(settings, hub, app_name, surrogate, designer_app(hub, settings))
+
+
+def build(args: dict[str, Any]) -> Any:
+    """The application from the `args` of `serve/surrogate.yaml`. Fits a surrogate first where none is published.
+
+    Raises:
+        ConfigError: An argument is unknown or does not fit.
+    """
+    settings = read_serving_settings(args)
+    check_access(settings)
+    return application(published_hub(settings), settings)
+
+
+def published_hub(settings: ServingSettings, promote: bool = False, progress: Any = None) -> SurrogateHub:
+    """The running hub of the channel that the settings name, with something published.
+
+    Args:
+        settings: What the service is told.
+        promote: Publish the surrogate of these settings even if another version is current.
+        progress: Told how a fit goes on.
+    """
+    from aimat_ray.data.sources import load_data
+
+    problem = load_problem(settings.problem)
+    data = load_data(settings.data, problem)
+    store = SurrogateStore(settings.store)
+    hub = SurrogateHub.start(Channel(settings.bundle, problem.name, data.checksum), store.root)
+    if promote or hub.current() is None:
+        bundle = store.get_or_fit(settings.bundle, data, problem, settings.seed, progress=progress)
+        hub.publish(bundle.version, note="published to be served", check=False)  # it was loaded a moment ago
+    return hub
+
+
+def start_http_service(hub: SurrogateHub, settings: ServingSettings, app_name: str = APP_NAME) -> None:
+    """Start the application and wait until it answers.
+
+    Args:
+        hub: The hub of the channel to serve; something must be published on it.
+        settings: What the service is told.
+        app_name: Name of the Serve application.
 
     Raises:
         ServiceError: The service did not come up.
     """
-    http = HTTPOptions(host=host, port=port, request_timeout_s=REQUEST_TIMEOUT_S)
+    hub.require_current()
     try:
-        serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=http, logging_config=quiet_serve())
+        serve.start(proxy_location=ProxyLocation.Disabled, logging_config=quiet_serve())
+        app = application(hub, settings, app_name)
+        serve.run(app, name=app_name, route_prefix=None, logging_config=quiet_serve())
+    except AimatError:
+        raise
     except Exception as error:
-        raise ServiceError(f"the HTTP service did not start on {host}:{port}: {error}") from error
-    start_surrogate_service(hub, options, app_name, load)
-    ingress: Any = serve.ingress()(HttpIngress)
-    deployment: Any = serve.deployment(
-        ingress,
-        name=HTTP_DEPLOYMENT_NAME,
-        ray_actor_options={"num_cpus": 0},
-        max_ongoing_requests=256,
-        logging_config=quiet_serve(),
-    )
-    try:
-        serve.run(
-            deployment.bind(problem, hub, app_name),
-            name=HTTP_APP_NAME,
-            route_prefix="/",
-            logging_config=quiet_serve(),
-        )
-    except Exception as error:
-        raise ServiceError(f"the HTTP application did not start: {error}") from error
+        host, port = settings.http.host, settings.http.port
+        raise ServiceError(f"the HTTP service did not start on {host} port {port}: {error}") from error

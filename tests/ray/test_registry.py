@@ -62,7 +62,9 @@ def hub(ray_session, store, bundles):
     """A hub on a channel of its own, with the first bundle current."""
     from aimat_ray.registry.hub import SurrogateHub
 
-    hub = SurrogateHub.start(Channel("default", "bmg", "0" * 64, run=uuid.uuid4().hex[:8]), store.root)
+    hub = SurrogateHub.start(
+        Channel("default", "bmg", "0" * 64, run=uuid.uuid4().hex[:8]), store.root, loader=LinearBundle.load
+    )
     hub.publish(bundles[0].version)
     yield hub
     hub.stop()
@@ -74,10 +76,10 @@ def service(ray_session, store, bundles):
     from aimat_ray.registry.deployment import ServiceOptions, start_surrogate_service, stop_surrogate_service
     from aimat_ray.registry.hub import SurrogateHub
 
-    hub = SurrogateHub.start(Channel("default", "bmg", "0" * 64), store.root)
+    hub = SurrogateHub.start(Channel("default", "bmg", "0" * 64), store.root, loader=LinearBundle.load)
     hub.publish(bundles[0].version)
     options = ServiceOptions(num_cpus=0.2, poll_s=0.1, health_period_s=1.0)
-    start_surrogate_service(hub, options, app_name="test", load=LinearBundle.load)
+    start_surrogate_service(hub, options, app_name="test")
     yield SimpleNamespace(app="test", hub=hub, client=lambda **kw: SurrogateClient.serve("test", **kw))
     stop_surrogate_service("test", shutdown=True)
     hub.stop()
@@ -153,7 +155,7 @@ def test_a_machine_that_does_not_see_the_folder_gets_the_files(hub, bundles, tmp
 
     monkeypatch.setenv("AIMAT_STORE", str(tmp_path / "here"))
     unseen = replace(hub.current(), path="/nowhere/default/x")
-    loaded = hub.load(unseen, LinearBundle.load)
+    loaded = hub.load(unseen)
     assert_same(loaded.predict(rows(4)), bundles[0].predict(rows(4)))
     assert (tmp_path / "here" / "default" / bundles[0].version).is_dir()
 
@@ -178,7 +180,7 @@ def test_local_and_serve_are_predictors_with_equal_answers(service, bundles, hub
 
 
 def test_a_following_client_changes_only_in_refresh(hub, bundles):
-    client = SurrogateClient.following(hub, LinearBundle.load)
+    client = SurrogateClient.following(hub, ahead=False)
     assert client.version == bundles[0].version
     assert not client.refresh()
     hub.publish(bundles[1].version)
@@ -188,8 +190,36 @@ def test_a_following_client_changes_only_in_refresh(hub, bundles):
     assert not client.refresh()
 
 
+def test_a_client_that_loads_ahead_swaps_in_refresh_without_loading(hub, bundles, monkeypatch):
+    client = SurrogateClient.following(hub)
+    assert client.version == bundles[0].version
+    assert not client.refresh()
+    hub.publish(bundles[1].version)
+    loads = []
+    load = type(hub).load
+    monkeypatch.setattr(
+        type(hub), "load", lambda self, info: loads.append(threading.current_thread()) or load(self, info)
+    )
+    wait_for(client.refresh)
+    assert [thread.name for thread in loads] == ["surrogate-ahead"]
+    assert_same(client.predict(rows(2)), bundles[1].predict(rows(2)))
+
+
+def test_a_client_that_loads_ahead_keeps_its_version_when_the_new_one_is_damaged(hub, store, bundles):
+    client = SurrogateClient.following(hub)
+    client.predict(rows(1))
+    version = store.put(LinearBundle.random(301))
+    hub.publish(version)
+    (store.path(version) / "linear.npz").write_bytes(b"damaged")
+    time.sleep(1.5)
+    assert not client.refresh()
+    hub.publish(bundles[2].version)
+    wait_for(client.refresh)
+    assert client.version == bundles[2].version
+
+
 def test_a_following_client_keeps_its_version_when_the_new_one_is_damaged(hub, store, bundles):
-    client = SurrogateClient.following(hub, LinearBundle.load)
+    client = SurrogateClient.following(hub, ahead=False)
     client.predict(rows(1))
     damaged = LinearBundle.random(300)
     version = store.put(damaged)
@@ -205,7 +235,7 @@ def test_clients_work_again_in_another_process(ray_session, service, hub, store,
     made = {
         "local": lambda: SurrogateClient.local(bundles[0]),
         "stored": lambda: SurrogateClient.stored(store.root, bundles[0].version, LinearBundle.load),
-        "following": lambda: SurrogateClient.following(hub, LinearBundle.load),
+        "following": lambda: SurrogateClient.following(hub, ahead=False),
         "serve": service.client,
     }
     client = made[kind]()
@@ -241,7 +271,7 @@ def test_a_failed_start_says_why(ray_session, store):
 
     hub = SurrogateHub.start(Channel("default", "bmg", "e" * 64), store.root)
     with pytest.raises(ServiceError, match="no surrogate is published"):
-        start_surrogate_service(hub, app_name="never", load=LinearBundle.load)
+        start_surrogate_service(hub, app_name="never")
     hub.stop()
 
 
@@ -285,21 +315,36 @@ def test_refresh_through_serve_tells_of_a_swap(service, bundles):
     assert client.version == target
 
 
-def test_a_version_that_fails_its_reference_answers_is_never_served(service, store):
-    before = service.hub.current().version
-    wrong = LinearBundle.random(500)
+def wrong_answers(store, seed):
+    """A stored version whose files are intact but not what was stored: its elements are in another order."""
+    wrong = LinearBundle.random(seed)
     version = store.put(wrong)
     folder = store.path(version)
     np.savez(folder / "linear.npz", weights=wrong.weights[::-1], name=np.array("default"))
     seal_folder(folder, "default", version)
+    return version
+
+
+def test_a_version_that_fails_its_reference_answers_is_not_published(service, store):
+    before = service.hub.current()
+    with pytest.raises(ArtifactError, match="reference answers"):
+        service.hub.publish(wrong_answers(store, 500))
+    assert service.hub.current() == before
+
+
+def test_replicas_take_back_a_bad_version_that_was_published_without_a_check(service, store):
+    before = service.hub.current()
     client = service.client()
-    serve_until(client, before)
-    serial = service.hub.publish(version).serial
-    status = client._transport._connect().status
-    wait_for(lambda: serial in status.remote().result()["refused"])
-    assert client.predict(rows(5)).version == before
-    service.hub.rollback()
-    assert client.predict(rows(5)).version == before
+    serve_until(client, before.version)
+    version = wrong_answers(store, 501)
+    store.set_current(service.hub.channel, version)
+    wait_for(lambda: service.hub.current().version == before.version)
+    event = service.hub.history()[-1]
+    assert event.kind == "rollback"
+    assert "refused by a replica" in event.note
+    assert client.predict(rows(5)).version == before.version
+    status = client._transport._connect().status.remote().result()
+    assert list(status["refused"]) == [event.serial - 1]
 
 
 def test_a_killed_replica_comes_back_on_the_current_version(service, bundles):

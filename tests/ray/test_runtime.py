@@ -20,9 +20,9 @@ SCRIPT = textwrap.dedent(
     version = store.put(bundle)
     with ray_running(num_cpus=1):
         import ray
-        hub = SurrogateHub.start(Channel.of(bundle.manifest), store.root)
+        hub = SurrogateHub.start(Channel.of(bundle.manifest), store.root, loader=LinearBundle.load)
         hub.publish(version)
-        start_surrogate_service(hub, load=LinearBundle.load)
+        start_surrogate_service(hub)
         client = SurrogateClient.serve()
         assert ray.util.get_node_ip_address() == "127.0.0.1"
         p = client.predict(np.eye(52)[:3])

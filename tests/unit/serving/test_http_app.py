@@ -21,7 +21,7 @@ class Caller:
 
     def __init__(self, backend):
         transport = httpx.ASGITransport(make_app(AppContext(load_problem(), backend)), raise_app_exceptions=False)
-        self._make = lambda: httpx.AsyncClient(transport=transport, base_url="http://test")
+        self._make = lambda: httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
     def __call__(self, method, path, **arguments):
         async def call():
