@@ -7,12 +7,12 @@ batches, everything else (brackets, hyphens, subscripts, mistakes) through `data
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aimat_ray.data.composition import from_mapping, parse_formula, round_at_pct
+from aimat_ray.data.composition import from_mapping, parse_formula, round_at_pct, to_at_pct
 from aimat_ray.errors import CompositionError
 from aimat_ray.prediction import FloatArray
 
@@ -57,18 +57,19 @@ class AlloyReader:
 
     def _read_plain(self, alloy: Alloy, row: FloatArray) -> bool:
         """Fill in the amounts of a plain alloy, [E]; False for anything that needs the full reader."""
+        index = self._index
         if isinstance(alloy, str):
             if len(alloy) > _LONGEST_PLAIN or not _PLAIN.fullmatch(alloy):
                 return False
-            parts: list[tuple[str, str | float]] = _AMOUNT.findall(alloy)
+            parts: Iterable[tuple[str, str | float]] = _AMOUNT.findall(alloy)
         else:
-            parts = list(alloy.items())
-        index = self._index
-        for symbol, amount in parts:
-            if symbol not in index:
+            parts = alloy.items()
+        for symbol, text in parts:
+            amount = 1.0 if text == "" else float(text)
+            if symbol not in index or not amount >= 0:
                 return False
-            row[index[symbol]] += float(amount or (1.0 if amount == "" else 0.0))
-        return bool((row >= 0).all())
+            row[index[symbol]] += amount
+        return True
 
     def _read_one(self, position: int, alloy: Alloy) -> FloatArray:
         try:
@@ -95,3 +96,18 @@ def format_formulas(at_frac: FloatArray, elements: Sequence[str]) -> list[str]:
         "".join(elements[e] + _AMOUNTS[u] for e, u in zip(columns[:n], amounts[:n], strict=True))
         for columns, amounts, n in zip(order.tolist(), sorted_units, counts, strict=True)
     ]
+
+
+def amounts_at_pct(at_frac: FloatArray, elements: Sequence[str]) -> list[dict[str, float]]:
+    """Amounts in at% of the elements that each composition contains, in the order of the E axis.
+
+    Args:
+        at_frac: Atomic fractions, [B, E].
+        elements: Symbols of the E axis.
+    """
+    rows, columns = np.nonzero(at_frac)
+    symbols = [elements[e] for e in columns.tolist()]
+    amounts = to_at_pct(at_frac[rows, columns]).tolist()
+    stops = np.searchsorted(rows, np.arange(len(at_frac)), side="right").tolist()
+    starts = [0, *stops[:-1]]
+    return [dict(zip(symbols[a:b], amounts[a:b], strict=True)) for a, b in zip(starts, stops, strict=True)]

@@ -19,6 +19,7 @@ from ray.serve.schema import LoggingConfig
 from aimat_ray.errors import AimatError, ArtifactError, ServiceError, UnknownVersionError
 from aimat_ray.registry.hub import SurrogateHub
 from aimat_ray.registry.live import LiveSurrogate
+from aimat_ray.registry.runtime import spare_collector
 from aimat_ray.registry.store import VersionInfo
 from aimat_ray.registry.wire import Answer, Ask, Reply
 from aimat_ray.surrogate.base import FloatArray
@@ -73,6 +74,7 @@ class Surrogate:
         self._previous: LiveSurrogate | None = None
         self._follower = threading.Thread(target=self._follow, name="surrogate-follower", daemon=True)
         self._follower.start()
+        spare_collector()
 
     def predict(self, at_frac: FloatArray) -> Reply:
         """Predict a batch with the version that is live when the request starts.

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from aimat_ray import __version__
 from aimat_ray.serving.access import Access
+from aimat_ray.serving.admin import admin_router
 from aimat_ray.serving.bases import bases_router
 from aimat_ray.serving.candidates import candidates_router
 from aimat_ray.serving.context import AppContext, RouterFactory
@@ -16,6 +17,7 @@ from aimat_ray.serving.envelope import Envelope
 from aimat_ray.serving.health import health_router
 from aimat_ray.serving.information import information_router
 from aimat_ray.serving.limits import Limits
+from aimat_ray.serving.open_inference import open_inference_router
 from aimat_ray.serving.page_files import page_router
 from aimat_ray.serving.predict import predict_router
 from aimat_ray.serving.replies import COMMON, add_error_handlers
@@ -28,6 +30,8 @@ ROUTERS: tuple[RouterFactory, ...] = (
     design_router,
     page_router,
     health_router,
+    admin_router,
+    open_inference_router,
 )
 
 

@@ -71,6 +71,16 @@ class Backend(Protocol):
         """The surrogate for code that runs in a thread (a design walk); every answer names its version."""
 
 
+class BackendWatch(Protocol):
+    """Is told of calls and predictions."""
+
+    def predicted(self, version: str, serial: int, n_inside: int, n_outside: int) -> None:
+        """Alloys were predicted by a version; how many inside its domain and how many outside."""
+
+    def called(self, n_requests: int, n_rows: int, n_waiting: int, seconds: float) -> None:
+        """One call answered several requests, while further alloys waited."""
+
+
 class LocalBackend:
     """A bundle in this process: tests, and the bare server that Serve is compared with."""
 
@@ -113,6 +123,7 @@ class ServeBackend:
         hub: The hub that it follows.
         limits: How requests are grouped.
         timeout_s: How long one request may take.
+        watch: Told of calls and predictions, or None.
     """
 
     def __init__(
@@ -122,11 +133,13 @@ class ServeBackend:
         hub: SurrogateHub,
         limits: BatchLimits | None = None,
         timeout_s: float = 10.0,
+        watch: BackendWatch | None = None,
     ) -> None:
         self._handle = handle
         self._app_name = app_name
         self._hub = hub
         self._timeout_s = timeout_s
+        self._watch = watch
         self._batcher = Batcher(self._send, limits or BatchLimits())
 
     async def answer(self, at_frac: FloatArray, nearest: int, version: str | None = None) -> Answer:
@@ -171,10 +184,12 @@ class ServeBackend:
         from ray.exceptions import RayActorError, RayTaskError
         from ray.serve.exceptions import BackPressureError
 
-        deadline = time.monotonic() + self._timeout_s
+        began = time.monotonic()
+        deadline = began + self._timeout_s
         while True:
             try:
                 answers: list[Answer] = await self._handle.answer.remote(asks)
+                self._note(answers, time.monotonic() - began)
                 return answers
             except BackPressureError:
                 raise OverloadError("the surrogate has as many requests as it can hold") from None
@@ -188,6 +203,16 @@ class ServeBackend:
                 await asyncio.sleep(_RETRY_PAUSE_S)
             except Exception as error:  # Ray and Serve raise many kinds; all of them mean: not now
                 raise _unavailable(error) from error
+
+    def _note(self, answers: list[Answer], seconds: float) -> None:
+        if self._watch is None:
+            return
+        n_rows = 0
+        for reply in (answer.reply for answer in answers):
+            n_inside = int(reply.flags[:, 0].sum())
+            n_rows += len(reply.flags)
+            self._watch.predicted(reply.version, reply.serial, n_inside, len(reply.flags) - n_inside)
+        self._watch.called(len(answers), n_rows, self._batcher.waiting_rows, seconds)
 
 
 def _unavailable(error: Exception) -> ServiceError:

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from aimat_ray.serving.context import AppContext
 from aimat_ray.serving.replies import UNAVAILABLE
-from aimat_ray.serving.schemas import ProblemResponse, VersionsResponse, problem_response
+from aimat_ray.serving.schemas import ProblemResponse, VersionsResponse, problem_response, versions_response
 
 
 def information_router(context: AppContext) -> APIRouter:
@@ -21,10 +21,6 @@ def information_router(context: AppContext) -> APIRouter:
     @router.get("/v1/versions", responses=UNAVAILABLE)
     async def read_versions() -> VersionsResponse:
         """The current surrogate version and all changes before it."""
-        found = await context.backend.versions()
-        events = [event.model_dump(exclude={"request"}) for event in found.history]
-        return VersionsResponse.model_validate(
-            {"channel": found.channel, "current": found.current, "serial": found.serial, "history": events}
-        )
+        return versions_response(await context.backend.versions())
 
     return router

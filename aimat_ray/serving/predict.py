@@ -8,8 +8,7 @@ import numpy as np
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from aimat_ray.data.composition import to_at_pct
-from aimat_ray.data.formulas import AlloyReader, format_formulas
+from aimat_ray.data.formulas import AlloyReader, amounts_at_pct, format_formulas
 from aimat_ray.problem import DesignProblem
 from aimat_ray.registry.wire import Answer, unpack
 from aimat_ray.serving.context import AppContext
@@ -46,38 +45,33 @@ def predict_router(context: AppContext) -> APIRouter:
 def describe(answer: Answer, at_frac: FloatArray, problem: DesignProblem) -> list[dict[str, Any]]:
     """The answer in words and numbers, one document per alloy."""
     prediction = unpack(answer.reply, len(at_frac))
-    symbols, keys = problem.elements, [(spec.key, spec.unit) for spec in problem.properties]
-    units = [unit for _, unit in keys]
-    documents = []
-    rows = zip(
-        format_formulas(at_frac, symbols),
-        to_at_pct(at_frac),
-        prediction.p_feasible.tolist(),
-        np.stack([prediction.mean, prediction.lower, prediction.upper], axis=2).tolist(),
-        prediction.in_domain.tolist(),
-        prediction.reason.tolist(),
-        answer.nearest_formula,
-        answer.nearest_distance.tolist(),
-        strict=True,
-    )
-    names = [key for key, _ in keys]
-    for formula, at_pct, p_feasible, values, in_domain, reason, near, distances in rows:
-        present = np.flatnonzero(at_pct)
-        documents.append(
-            {
-                "composition": formula,
-                "at_pct": dict(zip([symbols[e] for e in present], at_pct[present].tolist(), strict=True)),
-                problem.feasibility.key: p_feasible,
-                "properties": {
-                    name: {"value": value[0], "lower": value[1], "upper": value[2], "unit": unit}
-                    for name, value, unit in zip(names, values, units, strict=True)
-                },
-                "in_domain": in_domain,
-                "domain_reason": _REASONS[reason],
-                "nearest": [
-                    {"formula": other, "distance_at_pct": distance}
-                    for other, distance in zip(near, distances, strict=True)
-                ],
-            }
+    own = problem.feasibility.key
+    names = [(spec.key, spec.unit) for spec in problem.properties]
+    return [
+        {
+            "composition": formula,
+            "at_pct": amounts,
+            own: p_feasible,
+            "properties": {
+                key: {"value": value, "lower": lower, "upper": upper, "unit": unit}
+                for (key, unit), (value, lower, upper) in zip(names, values, strict=True)
+            },
+            "in_domain": in_domain,
+            "domain_reason": _REASONS[reason],
+            "nearest": [
+                {"formula": near, "distance_at_pct": distance}
+                for near, distance in zip(nearest, distances, strict=True)
+            ],
+        }
+        for formula, amounts, p_feasible, values, in_domain, reason, nearest, distances in zip(
+            format_formulas(at_frac, problem.elements),
+            amounts_at_pct(at_frac, problem.elements),
+            prediction.p_feasible.tolist(),
+            np.stack([prediction.mean, prediction.lower, prediction.upper], axis=2).tolist(),
+            prediction.in_domain.tolist(),
+            prediction.reason.tolist(),
+            answer.nearest_formula,
+            answer.nearest_distance.tolist(),
+            strict=True,
         )
-    return documents
+    ]

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope, Send
 
 from aimat_ray.errors import BadInputError, OverloadError, ServiceError, UnknownVersionError
-from aimat_ray.serving.schemas import ErrorDetail, ErrorResponse
+from aimat_ray.serving.schemas import ErrorDetail, ErrorResponse, ProtocolError
 
 RETRY_AFTER_S = "1"
 _STATUS_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -60,8 +60,11 @@ async def refuse(
 def failure(request: Request, status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
     """An answer that says what was wrong."""
     body = ErrorResponse(error=ErrorDetail(code=code, message=message, field=field), request_id=request_id(request))
+    document = body.model_dump()
+    if request.scope["path"].startswith("/v2"):  # the Open Inference Protocol words errors as one string
+        document = ProtocolError(error=message).model_dump()
     headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else None
-    return JSONResponse(body.model_dump(), status_code=status, headers=headers)
+    return JSONResponse(document, status_code=status, headers=headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:

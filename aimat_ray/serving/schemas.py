@@ -7,14 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from aimat_ray.problem import DesignProblem
+from aimat_ray.serving.backend import VersionList
 
 MAX_ALLOYS = 1000
 MAX_NEAREST = 10
+MAX_FORMULA = 500
 EXAMPLE_FORMULA = "Zr65Cu17.5Ni10Al7.5"
 
 Amount = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Symbol = Annotated[str, Field(min_length=1, max_length=3)]
-Formula = Annotated[str, Field(min_length=1, max_length=500)]
+Formula = Annotated[str, Field(min_length=1, max_length=MAX_FORMULA)]
 Amounts = Annotated[dict[Symbol, Amount], Field(min_length=1, max_length=120)]
 Alloy = Formula | Amounts
 
@@ -127,6 +129,12 @@ class VersionsResponse(_Wire):
     history: list[VersionEvent]
 
 
+def versions_response(found: VersionList) -> VersionsResponse:
+    """What a backend knows about versions, without the ids of requests."""
+    events = [VersionEvent.model_validate(event.model_dump(exclude={"request"})) for event in found.history]
+    return VersionsResponse(channel=found.channel, current=found.current, serial=found.serial, history=events)
+
+
 class Health(_Wire):
     """State of the service."""
 
@@ -147,6 +155,12 @@ class ErrorResponse(_Wire):
 
     error: ErrorDetail
     request_id: str
+
+
+class ProtocolError(_Wire):
+    """What the Open Inference Protocol answers where it can't answer."""
+
+    error: str
 
 
 def response_model(problem: DesignProblem) -> type[PredictResponse]:

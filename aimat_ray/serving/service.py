@@ -22,6 +22,7 @@ from aimat_ray.registry.deployment import (
     surrogate_app,
 )
 from aimat_ray.registry.hub import SurrogateHub
+from aimat_ray.registry.runtime import spare_collector
 from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.serving.access import check_access
 from aimat_ray.serving.app import make_app
@@ -31,6 +32,7 @@ from aimat_ray.serving.context import AppContext
 from aimat_ray.serving.design_deployment import designer_app
 from aimat_ray.serving.designer import ServeDesigner
 from aimat_ray.serving.listener import Listener
+from aimat_ray.serving.metrics import RayWatch
 from aimat_ray.serving.settings import ServingSettings, read_serving_settings
 
 HTTP_DEPLOYMENT_NAME = "Http"
@@ -54,9 +56,12 @@ class Http:
     ) -> None:
         limits = settings.limits
         grouping = BatchLimits(limits.batch_calls, limits.batch_rows, limits.waiting_rows)
-        backend = ServeBackend(surrogate, app_name, hub, grouping, limits.predict_timeout_s)
-        context = AppContext(load_problem(settings.problem), backend, settings, designer=ServeDesigner(designer))
+        watch = RayWatch()
+        backend = ServeBackend(surrogate, app_name, hub, grouping, limits.predict_timeout_s, watch)
+        problem = load_problem(settings.problem)
+        context = AppContext(problem, backend, settings, watch=watch, designer=ServeDesigner(designer))
         self._listener = Listener(make_app(context), settings.http.host, settings.http.port)
+        spare_collector()
         await self._listener.start()
 
     def check_health(self) -> None:

@@ -154,7 +154,7 @@ def test_versions_and_health(api):
 
 def test_a_surrogate_that_is_gone_gives_503_with_retry_after():
     class Gone:
-        async def answer(self, at_frac, nearest):
+        async def answer(self, at_frac, nearest, version=None):
             raise ServiceError("the surrogate is not available")
 
         versions = answer
