@@ -63,7 +63,8 @@ export function startCandidates({ keep, openAlloy }) {
     if (!state.total) return "No candidate passes these filters.";
     const confirmed = state.rows.filter((row) => row.confirmed).length;
     const shown = state.total > state.rows.length ? `the first ${state.rows.length} of ${state.total} candidates` : `${state.total} candidates`;
-    return `${shown[0].toUpperCase()}${shown.slice(1)} from ${state.runs.length} runs; ${confirmed} confirmed by an independent surrogate.`;
+    const runs = new Set(state.rows.map((row) => row.run_id)).size;
+    return `${shown[0].toUpperCase()}${shown.slice(1)} from ${runs} ${runs === 1 ? "run" : "runs"}; ${confirmed} confirmed by an independent surrogate.`;
   }
 
   async function saveCsv() {

@@ -33,10 +33,10 @@ export function options(select, pairs, chosen) {
   show(select, ...pairs.map(([value, label]) => el("option", { value, selected: value === chosen }, label)));
 }
 
-/** A formula with its amounts as subscripts. */
+/** A formula with its amounts as subscripts; lines may break between elements. */
 export function formulaNodes(formula) {
   return formula.split(/(\d+(?:\.\d+)?)/).filter(Boolean)
-    .map((part) => (/^\d/.test(part) ? el("sub", {}, part) : document.createTextNode(part)));
+    .flatMap((part) => (/^\d/.test(part) ? [el("sub", {}, part), el("wbr")] : [document.createTextNode(part)]));
 }
 
 /** A value with as many decimals as its size makes sensible; an en dash where there is none. */
