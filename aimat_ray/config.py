@@ -91,6 +91,18 @@ class ArchiveSettings(Settings):
     budget_per_base: Count = 12_000  # surrogate predictions
 
 
+class DistilSettings(Settings):
+    """How a surrogate is distilled into a small net (search/distil-design.md)."""
+
+    answers: Count = 300_000  # surrogate predictions along the walks of searches
+    led_answers: Annotated[int, Field(ge=0)] = 100_000  # along walks that the net itself leads
+    held_out_answers: Count = 20_000
+    width: Count = 256
+    epochs: Count = 10
+    batch_size: Count = 1024
+    lr: Positive = 2e-3
+
+
 class SearchSettings(Settings):
     """A search used as the method of a run instead of an agent (search/design.py)."""
 

@@ -57,6 +57,75 @@ def show(
     _report(SurrogateBundle.load(folder).manifest, as_json)
 
 
+@app.command(epilog="Example: aimat surrogate distil default --data auto --answers 300000")
+@friendly_errors
+def distil(
+    name: Name = "default",
+    data: DataSpec = "auto",
+    answers: Annotated[int | None, typer.Option(min=1_000, help="Predictions to learn from.")] = None,
+    led_answers: Annotated[int | None, typer.Option(min=0, help="More of them, along the net's own walks.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over them.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of walks and weights.")] = 0,
+    problem: ProblemName = "bmg",
+    again: Annotated[bool, typer.Option("--again", help="Make it anew even if the store has it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Distil a surrogate into a small net that scores moves quickly; stored beside it, measured on unseen walks.
+
+    The net never judges a design. Runs use it where it exists: as a control, and where their settings ask for it.
+    """
+    from aimat_ray.config import DistilSettings
+    from aimat_ray.data.sources import load_data
+    from aimat_ray.problem import load_problem
+    from aimat_ray.registry.store import SurrogateStore
+    from aimat_ray.rl.distil import get_or_distil, teaching_task
+    from aimat_ray.rl.prepare import BUNDLE_SEED
+
+    given = {"answers": answers, "led_answers": led_answers, "epochs": epochs}
+    settings = DistilSettings(**{key: value for key, value in given.items() if value is not None})
+    design = load_problem(problem)
+    bundle = get_bundle(data, name, BUNDLE_SEED, design)
+    alloys = load_data(data, design)
+    net = get_or_distil(
+        SurrogateStore(),
+        name,
+        lambda: teaching_task(design, alloys, bundle),
+        bundle,
+        settings,
+        lambda line: console.print(line, markup=False),
+        again,
+        seed,
+    )
+    if as_json:
+        emit_json({"version": net.version, "teacher": net.teacher, "fidelity": net.fidelity})
+    else:
+        _show_fidelity(net.version, net.teacher, net.fidelity)
+
+
+def _show_fidelity(version: str, teacher: str, fidelity: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    kinds = {"searches": "walks of searches", "led": "walks that the net leads"}
+    shown = [kind for kind in kinds if kind in fidelity]
+    table = Table(title=f"{version} imitates {teacher}: agreement on held-out answers")
+    table.add_column("")
+    for kind in shown:
+        table.add_column(kinds[kind], justify="right")
+    measured = [fidelity[kind] for kind in shown]
+    for key in measured[0]["r2"]:
+        table.add_row(f"R² {key}", *(f"{m['r2'][key]:.3f}" for m in measured))
+    for key, words in (("p_agreement", "same side of the threshold of p"), ("domain_agreement", "same domain verdict")):
+        table.add_row(words, *(f"{m[key]:.3f}" for m in measured))
+    for key, words in (
+        ("agreement", "same goal verdict"),
+        ("precision", "true of its goals"),
+        ("recall", "goals seen"),
+    ):
+        table.add_row(words, *("-" if m["goal"][key] is None else f"{m['goal'][key]:.3f}" for m in measured))
+    table.add_row("answers compared", *(f"{m['n']:,}" for m in measured))
+    _stdout().print(table)
+
+
 def get_bundle(data: str, name: str, seed: int, problem: DesignProblem) -> SurrogateBundle:
     """The bundle from the store, fitted first if these inputs are new; progress goes to stderr."""
     from aimat_ray.data.sources import load_data

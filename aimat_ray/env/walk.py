@@ -230,8 +230,21 @@ def fresh_walks(task: DesignTask, predictor: Predictor, base: NDArray[np.intp], 
         rows, first = np.unique(surplus[good], return_index=True)
         if rows.size:
             state = state.updated(rows, candidates.rows(good[first]))
+    state, redraw = _borrowed(state, redraw)
+    if redraw.size == 0:
+        return state
     failing = task.bases[int(base[redraw[0]])]
     raise ProblemError(f"base {failing!r}: found no feasible start that is not already at the goal")
+
+
+def _borrowed(state: WalkState, missing: NDArray[np.intp]) -> tuple[WalkState, NDArray[np.intp]]:
+    """Where starts of a base are rare: rows without one begin where another walk of the same base does."""
+    found = np.setdiff1d(np.arange(len(state)), missing)
+    for row in missing:
+        same = found[state.base[found] == state.base[row]]
+        if same.size:
+            state = state.updated(np.array([row]), state.rows(same[[row % same.size]]))
+    return state, missing[~np.isin(state.base[missing], state.base[found])]
 
 
 def _draw_walks(task: DesignTask, predictor: Predictor, base: NDArray[np.intp], rng: np.random.Generator) -> WalkState:

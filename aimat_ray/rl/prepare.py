@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aimat_ray.config import DesignSettings
 from aimat_ray.data.goals import BaseGoal
 from aimat_ray.data.sources import AlloyData, load_data
 from aimat_ray.data.user_goals import any_goal
+from aimat_ray.env.startable import startable
 from aimat_ray.env.task import DesignTask, fixed_goals, make_task
 from aimat_ray.errors import ProblemError
 from aimat_ray.problem import DesignProblem, load_problem
@@ -78,9 +79,15 @@ def read_inputs(settings: DesignSettings, say: Say = logger.info) -> Inputs:
     goals = tuple(_goals(settings, problem, data, asked))
     for goal in goals:
         say(goal.describe(problem))
+    return Inputs(settings, problem, data, goals, task_of(settings, problem, data, goals))
+
+
+def task_of(
+    settings: DesignSettings, problem: DesignProblem, data: AlloyData, goals: tuple[BaseGoal, ...]
+) -> DesignTask:
+    """The task of designing for some goals, one per base."""
     bases = tuple(goal.base for goal in goals)
-    task = make_task(problem, data, bases, fixed_goals(problem, goals), settings.env)
-    return Inputs(settings, problem, data, goals, task)
+    return make_task(problem, data, bases, fixed_goals(problem, goals), settings.env)
 
 
 def prepare(inputs: Inputs, say: Say = logger.info) -> Workbench:
@@ -102,7 +109,25 @@ def prepare(inputs: Inputs, say: Say = logger.info) -> Workbench:
         predictor = _serve(store, bundle)
     else:
         predictor = SurrogateClient.stored(store.root, bundle.version)
-    return Workbench(**vars(inputs), bundle=bundle, judge=judge, predictor=predictor)
+    bench = Workbench(**vars(inputs), bundle=bundle, judge=judge, predictor=predictor)
+    return without_dead_bases(bench, say) if len(bench.goals) > 1 else bench
+
+
+def without_dead_bases(bench: Workbench, say: Say) -> Workbench:
+    """Leave out bases where no feasible start that is not at its goal can be drawn.
+
+    Raises:
+        ProblemError: No base is left.
+    """
+    possible, reasons = startable(bench.task, bench.predictor)
+    for reason in reasons:
+        say(f"WARNING {reason}; this base is left out")
+    if not possible.any():
+        raise ProblemError(f"no base can be designed: {reasons[0]}")
+    if possible.all():
+        return bench
+    goals = tuple(goal for goal, keep in zip(bench.goals, possible, strict=True) if keep)
+    return replace(bench, goals=goals, task=task_of(bench.settings, bench.problem, bench.data, goals))
 
 
 def asked_bases(text: str, problem: DesignProblem) -> tuple[str, ...]:
