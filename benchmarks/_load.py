@@ -3,7 +3,9 @@
     python benchmarks/_load.py < job.json > outcome.json
 
 A job is {url, bodies, connections, seconds, rate (requests/s over all connections, or null for as fast as it goes),
-retry}. The outcome holds the times and statuses of all requests, and the versions that answered.
+retry, expected, stop_file (ends the load when it appears)}. `expected` holds, by version and body, the probabilities
+that this version answers. The outcome holds the times and statuses of all requests, the versions that answered, and how
+many replies were of an unexpected version (unknown) or not what their version answers (mixed).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import asyncio
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,18 +59,17 @@ def requests_of(job: dict[str, Any]) -> list[bytes]:
     return [head.encode() + f"{len(body)}\r\n\r\n".encode() + body for body in bodies]
 
 
-def examine(body: bytes, outcome: dict[str, Any]) -> None:
-    """Note the version of a reply, and whether its values belong to that version, where the job can tell."""
+def examine(body: bytes, index: int, outcome: dict[str, Any]) -> None:
+    """Note the version of a reply, and whether all its values are what that version alone answers."""
     version = body[body.index(b'"surrogate_version":"') + 21 :].split(b'"', 1)[0].decode()
     outcome["versions"][version] = outcome["versions"].get(version, 0) + 1
-    expected = outcome["expected"].get(version)
-    if expected is not None:
-        document = orjson.loads(body)
-        values = [alloy["properties"]["tg_k"]["value"] for alloy in document["predictions"]]
-        if values != expected:
-            outcome["mixed"] += 1
-    elif outcome["expected"]:
+    if not outcome["expected"]:
+        return
+    answers = outcome["expected"].get(version)
+    if answers is None:
         outcome["unknown"] += 1
+    elif [alloy["p_bmg"] for alloy in orjson.loads(body)["predictions"]] != answers[index]:
+        outcome["mixed"] += 1
 
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -81,12 +83,15 @@ async def run(job: dict[str, Any]) -> dict[str, Any]:
     end = start + job["seconds"]
     turn = iter(range(10**9))
 
+    def stopped() -> bool:
+        return "stop_file" in job and Path(job["stop_file"]).exists()
+
     async def worker() -> None:
         connection = Connection(url.hostname or "", url.port or 80)
         while True:
             i = next(turn)
             due = start + i / job["rate"] if job.get("rate") else time.perf_counter()
-            if due >= end:
+            if due >= end or stopped():
                 return
             await asyncio.sleep(max(due - time.perf_counter(), 0.0))
             began = due if job.get("rate") else time.perf_counter()  # waiting for a free connection counts
@@ -98,7 +103,7 @@ async def run(job: dict[str, Any]) -> dict[str, Any]:
             times.append(time.perf_counter() - began)
             outcome["statuses"][status] = outcome["statuses"].get(status, 0) + 1
             if status == 200:
-                examine(body, outcome)
+                examine(body, i % len(requests), outcome)
 
     await asyncio.gather(*(worker() for _ in range(job["connections"])))
     del outcome["expected"]

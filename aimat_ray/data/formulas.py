@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +109,5 @@ def amounts_at_pct(at_frac: FloatArray, elements: Sequence[str]) -> list[dict[st
     rows, columns = np.nonzero(at_frac)
     symbols = [elements[e] for e in columns.tolist()]
     amounts = to_at_pct(at_frac[rows, columns]).tolist()
-    stops = np.searchsorted(rows, np.arange(len(at_frac)), side="right").tolist()
-    starts = [0, *stops[:-1]]
-    return [dict(zip(symbols[a:b], amounts[a:b], strict=True)) for a, b in zip(starts, stops, strict=True)]
+    edges = np.searchsorted(rows, np.arange(len(at_frac) + 1)).tolist()
+    return [dict(zip(symbols[a:b], amounts[a:b], strict=True)) for a, b in pairwise(edges)]

@@ -61,9 +61,12 @@ def check_canary(predictor: Predictor, at_frac: FloatArray, expected: Prediction
     """Ask for the reference compositions and compare.
 
     Raises:
-        ArtifactError: An answer is not finite, or is not the reference answer.
+        ArtifactError: It fails, an answer is not finite, or is not the reference answer.
     """
-    answer = predictor.predict(at_frac)
+    try:
+        answer = predictor.predict(at_frac)
+    except Exception as error:  # the families raise many kinds; all of them mean: it can't be used here
+        raise ArtifactError(f"surrogate {expected.version} fails on its reference compositions ({error!r})") from error
     check_finite(answer, f"surrogate {expected.version}")
     for name in _VALUES:
         given, wanted = getattr(answer, name), getattr(expected, name)

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aimat_ray.errors import ArtifactError
+from aimat_ray.errors import AimatError, ArtifactError
 from aimat_ray.registry.canary import canary_rows, check_canary, read_canary, write_canary
 from aimat_ray.registry.channel import Channel, check_name
 from aimat_ray.registry.files import (
@@ -161,7 +161,12 @@ class SurrogateStore:
         """
         folder = self.path(version, name)
         verify_folder(folder)
-        bundle: SurrogateBundle = self._load(folder)
+        try:
+            bundle: SurrogateBundle = self._load(folder)
+        except AimatError:
+            raise
+        except Exception as error:
+            raise ArtifactError(f"{folder} can't be loaded ({error!r}); fit or publish this surrogate again") from error
         check_canary(bundle, *read_canary(folder, version))
         return bundle
 

@@ -146,7 +146,8 @@ class InferResponse(Wire):
 
 def open_inference_router(context: AppContext) -> APIRouter:
     """The protocol's routes."""
-    router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=ERRORS)
+    # Clients of this protocol send JSON without saying so.
+    router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=ERRORS, strict_content_type=False)
     problem, backend, known = context.problem, context.backend, context.settings.bundle
     reader = AlloyReader(problem.elements)
     outputs = output_types(problem)

@@ -14,7 +14,7 @@ MAX_NEAREST = 10
 MAX_FORMULA = 500
 EXAMPLE_FORMULA = "Zr65Cu17.5Ni10Al7.5"
 
-Amount = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)]
 Symbol = Annotated[str, Field(min_length=1, max_length=3)]
 Formula = Annotated[str, Field(min_length=1, max_length=MAX_FORMULA)]
 Amounts = Annotated[dict[Symbol, Amount], Field(min_length=1, max_length=120)]
@@ -40,7 +40,7 @@ class PredictRequest(_Wire):
     alloys: Formula | Amounts | Annotated[list[Alloy], Field(min_length=1, max_length=MAX_ALLOYS)] = Field(
         description="One alloy or a list of them: a formula, or amounts per element (at% or any multiple)."
     )
-    nearest: Annotated[int, Field(ge=0, le=MAX_NEAREST)] = Field(
+    nearest: Annotated[int, Field(ge=0, le=MAX_NEAREST, strict=True)] = Field(
         1, description="How many of the nearest measured alloys to return per alloy."
     )
 
