@@ -119,6 +119,72 @@ class EvaluationSettings(Settings):
     settle_steps: Annotated[int, Field(ge=0)] = 16  # steps beyond the first goal composition, to a safer one
 
 
+class VarianceTriggerSettings(Settings):
+    """When the surrogate counts as unsure where the agent walks (refine/refine-design.md for the numbers)."""
+
+    threshold: Annotated[float, Field(gt=1.0)] = 2.5  # mean squared spread, relative to that in the domain
+    window: Count = 512  # latest visited compositions
+    cooldown: Annotated[int, Field(ge=0)] = 4_000  # env steps before the same property may fire again
+
+
+class CorrelationTriggerSettings(Settings):
+    """When surrogate and critic count as at odds."""
+
+    threshold: Annotated[float, Field(gt=-1.0, lt=1.0)] = 0.2  # Pearson r of critic values with rewards to go
+    window: Count = 1_024  # latest steps of ended episodes
+    warm_up: Annotated[int, Field(ge=0)] = 8_000  # env steps before which a critic knows too little to be held against
+    cooldown: Annotated[int, Field(ge=0)] = 4_000
+
+
+class VerdictSettings(Settings):
+    """When a refined surrogate is accepted; every condition must hold."""
+
+    min_gain: Share = 0.05  # relative fall of the squared error on unseen chemical systems
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95  # with which that error falls at all, over all attempts
+    other_tolerance: Share = 0.02  # relative growth of the root mean squared error of any other property
+    coverage: tuple[Share, Share] = (0.85, 0.97)  # of the 90 % intervals on unseen systems
+
+
+class LlmSettings(Settings):
+    """A model behind an OpenAI-compatible endpoint; address and key come from OPENAI_BASE_URL and OPENAI_API_KEY."""
+
+    model: str = "gpt-4o-mini"
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
+    max_reply_tokens: Count = 500
+    timeout_s: Positive = 30.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    backoff_s: Annotated[float, Field(ge=0.0)] = 1.0  # doubles with every retry
+    max_calls: Annotated[int, Field(ge=0)] = 200  # of a whole run; failed calls count too
+    max_tokens: Annotated[int, Field(ge=0)] = 200_000
+    max_usd: Annotated[float, Field(ge=0.0)] = 1.0
+    usd_per_million_input: Annotated[float, Field(ge=0.0)] = 0.15
+    usd_per_million_output: Annotated[float, Field(ge=0.0)] = 0.60
+    cache: Literal["record", "replay", "off"] = "record"  # replay: answer from the cache alone, never call
+    cache_dir: str | None = None  # default: llm-cache in the run's folder
+
+
+class RefineSettings(Settings):
+    """AMR: the surrogate is watched, and corrected, while agents train."""
+
+    adviser: Literal["off", "none", "statistical", "llm"] = "off"  # none: watch and log, never retrain
+    wait: bool = False  # training waits for each verdict: slower, but the same seed gives the same run
+    max_attempts: Annotated[int, Field(ge=1, le=3)] = 3
+    max_descriptors: Annotated[int, Field(ge=1, le=3)] = 3  # of one proposal
+    variance: VarianceTriggerSettings = VarianceTriggerSettings()
+    correlation: CorrelationTriggerSettings = CorrelationTriggerSettings()
+    verdict: VerdictSettings = VerdictSettings()
+
+
+class KnowledgeSettings(Settings):
+    """KBR: expert knowledge in the reward, late in training."""
+
+    scorer: Literal["off", "rules", "llm"] = "off"
+    last_share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.2  # of the training steps
+    weight: Annotated[float, Field(ge=0.0, le=0.2)] = 0.1  # reward per unit of score; small, and capped here
+    neighbours: Count = 5  # most similar measured alloys that an LLM is shown
+    batch: Count = 8  # compositions of one LLM call
+
+
 class DesignSettings(Settings):
     """One design run."""
 
@@ -139,6 +205,9 @@ class DesignSettings(Settings):
     archive: ArchiveSettings = ArchiveSettings()
     search: SearchSettings = SearchSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    refine: RefineSettings = RefineSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    llm: LlmSettings = LlmSettings()
 
 
 def load_settings(path: Path | None, overrides: dict[str, Any]) -> DesignSettings:
