@@ -101,6 +101,32 @@ class _Slopes:
         return _Slopes(**{name: float(v * f) for (name, v), f in zip(values.items(), factors, strict=True)})
 
 
+@dataclass(frozen=True)
+class BlindSpot:
+    """A law that is added to one property and depends on one physical quantity alone.
+
+    A surrogate that does not see the quantity can only learn the law by heart, alloy family by alloy family; where
+    the property is not measured, it does not know it.
+
+    Attributes:
+        property_key: The property.
+        quantity: What it depends on: enthalpy (of mixing, kJ/mol), size (mismatch, %), en (mismatch), entropy, vec.
+        size: Largest change of the property, in its unit.
+        centre: Where the law is zero.
+        width: The law is size * tanh((quantity - centre) / width).
+    """
+
+    property_key: str
+    quantity: str = "enthalpy"
+    size: float = 500.0
+    centre: float = -30.0
+    width: float = 8.0
+
+    def law(self, quantity: FloatArray) -> FloatArray:
+        """What is added."""
+        return self.size * np.tanh((quantity - self.centre) / self.width)
+
+
 def _hinge(x: FloatArray, width: float) -> FloatArray:
     """Smooth max(x, 0), rounded off over `width`: (x + sqrt(x^2 + width^2)) / 2."""
     y: FloatArray = x * x
@@ -117,13 +143,17 @@ class OracleWorld:
     Args:
         seed: Which world. Worlds share the physics and half of the waves' amplitude; seeds differ in the rest.
         problem: Gives the elements and the properties; the built-in problem by default.
+        blind_spot: A law on top, to test whether its absence from a surrogate is noticed and mended.
 
     Raises:
         ProblemError: A property of the problem that the world has no formula for.
     """
 
-    def __init__(self, seed: int = 0, problem: DesignProblem | None = None) -> None:
+    def __init__(
+        self, seed: int = 0, problem: DesignProblem | None = None, blind_spot: BlindSpot | None = None
+    ) -> None:
         self.seed = int(seed)
+        self.blind_spot = blind_spot
         self.problem = problem or load_problem()
         unknown = [key for key in self.problem.property_keys if key not in PROPERTY_KEYS]
         if unknown:
@@ -244,7 +274,7 @@ class OracleWorld:
             soft + s.crystal_modulus * (q["youngs_modulus"] - 168.0) + w["crystal_yield"] - 150.0, 100.0
         )
         stretch = 2.5 + s.stretch_vec * (q["vec"] - 6.0) - 6e-4 * (soft - 1366.0) + 1.2 * w["log_strain"]
-        columns = {
+        columns: dict[str, FloatArray] = {
             "tg_k": tg,
             "tx_k": tg + window,
             "tl_k": tg / trg,
@@ -253,6 +283,8 @@ class OracleWorld:
             "youngs_modulus_gpa": modulus,
             "elongation_pct": np.exp(glassy * np.minimum(strain, 2.4) + (1.0 - glassy) * np.minimum(stretch, 4.0)),
         }
+        if (spot := self.blind_spot) is not None:
+            columns[spot.property_key] = np.maximum(columns[spot.property_key] + spot.law(q[spot.quantity]), 0.0)
         return columns, p
 
 

@@ -28,6 +28,7 @@ from aimat_ray.surrogate.calibration import ClassCalibrator, IntervalCalibrator
 from aimat_ray.surrogate.domain import DistanceIndex, Domain, Neighbours
 from aimat_ray.surrogate.ensemble import Ensemble
 from aimat_ray.surrogate.manifest import FORMAT, BundleManifest
+from aimat_ray.surrogate.refined import RefinedEnsemble, restore_ensemble
 
 if TYPE_CHECKING:
     from aimat_ray.data.sources import AlloyData
@@ -54,7 +55,7 @@ class BundleParts:
         at_frac: Measured rows, [N, E], for `neighbours`.
     """
 
-    ensemble: Ensemble
+    ensemble: Ensemble | RefinedEnsemble
     fallback: FloatArray
     class_calibrator: ClassCalibrator
     intervals: IntervalCalibrator
@@ -85,7 +86,7 @@ class BundleParts:
         """
         try:
             return cls(
-                ensemble=Ensemble.from_state(state.children["ensemble"]),
+                ensemble=restore_ensemble(state.children["ensemble"]),
                 fallback=state.arrays["fallback"],
                 class_calibrator=ClassCalibrator(state.meta["class_slope"], state.meta["class_shift"]),
                 intervals=IntervalCalibrator.from_state(state.children["intervals"]),

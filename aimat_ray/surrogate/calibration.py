@@ -133,6 +133,14 @@ class IntervalCalibrator:
         low, high = a["plausible"].T
         return np.clip(mean - half, low, high), np.clip(mean + half, low, high)
 
+    def with_property(self, p: int, other: IntervalCalibrator) -> IntervalCalibrator:
+        """A copy with property `p` calibrated by `other`, a calibrator of that one property."""
+        changed = IntervalCalibrator()
+        changed._arrays = {name: array.copy() for name, array in self._arrays.items()}
+        for name, array in other._arrays.items():
+            changed._arrays[name][p] = array[0]
+        return changed
+
     @property
     def widest(self) -> FloatArray:
         """The plausible width of each property, [P]: the spread of what is not known at all."""

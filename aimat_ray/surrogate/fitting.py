@@ -22,6 +22,7 @@ from aimat_ray.surrogate.features import FeatureSpace
 from aimat_ray.surrogate.manifest import BundleManifest, ClassRecord, ClassScoreRecord, Score, TargetRecord
 from aimat_ray.surrogate.out_of_fold import OutOfFold, Progress, class_rows, out_of_fold, training_rows
 from aimat_ray.surrogate.recipes import RECIPES
+from aimat_ray.surrogate.refined import base_of
 from aimat_ray.surrogate.validation import coverage, score_class, score_regression
 
 FloatArray = NDArray[np.float64]
@@ -174,8 +175,9 @@ def _target_record(
     lower: FloatArray,
     upper: FloatArray,
 ) -> TargetRecord:
-    y, members = rows.values[:, p], parts.ensemble.served_by(p)
-    scores = {name: _member_score(name, p, parts.ensemble, rows, oof) for name in members if name in oof.members}
+    ensemble = base_of(parts.ensemble)
+    y, members = rows.values[:, p], ensemble.served_by(p)
+    scores = {name: _member_score(name, p, ensemble, rows, oof) for name in members if name in oof.members}
     feasible = rows.feasible == 1.0
     share = coverage(y, lower[:, p], upper[:, p])
     return TargetRecord(
