@@ -39,6 +39,12 @@ def design(
     bundle: Annotated[str | None, typer.Option(help="Surrogate to train on: default or paper.")] = None,
     runners: Annotated[int | None, typer.Option(min=0, help="Remote env runners; 0 samples in this process.")] = None,
     transport: Annotated[str | None, typer.Option(help="local, or serve for the Ray Serve deployment.")] = None,
+    amr: Annotated[
+        str | None, typer.Option(help="Refine the surrogate while training: off (default), none, statistical or llm.")
+    ] = None,
+    kbr: Annotated[
+        str | None, typer.Option(help="Expert knowledge in late rewards: off (default), rules or llm.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="One setting by its dotted key: --set agent.gamma=0.95")
@@ -62,6 +68,8 @@ def design(
         "transport": transport,
         "env.mode": mode,
         "env.reward.kind": reward,
+        "refine.adviser": amr,
+        "knowledge.scorer": kbr,
     }
     overrides = {key: value for key, value in options.items() if value is not None}
     if resume and out is None:
@@ -85,9 +93,10 @@ def _run(settings: DesignSettings, folder: Path, resume: bool) -> dict[str, Any]
         from aimat_ray.rl.search_run import design_by_search
 
         return design_by_search(settings, folder, say, again=resume)
+    from aimat_ray.refine.session import companion_for
     from aimat_ray.rl.train import design as run_design
 
-    return run_design(settings, folder, say, resume=resume)
+    return run_design(settings, folder, say, resume=resume, companion=companion_for(settings, say))
 
 
 def _say_how_to_continue(folder: Path, settings: DesignSettings) -> None:

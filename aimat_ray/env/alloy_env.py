@@ -127,6 +127,10 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
         prediction = predict_legal(self.task, self.predictor, state.at_frac, state.prediction)
         self.state = WalkState(state.at_frac, state.start, state.base, state.step, state.goals, prediction)
 
+    def observations(self) -> Float32Array:
+        """What the walks see now, [B, layout.size]."""
+        return observe(self.task, self.state)
+
     def _advance(
         self, actions: FloatArray, walking: NDArray[np.intp]
     ) -> tuple[Float32Array, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
@@ -152,7 +156,7 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _info(self, before: WalkState, after: WalkState, goal: BoolArray, walking: NDArray[np.intp]) -> dict[str, Any]:
         """Extra columns of the step's transitions: its effect, and labels where somebody gives them."""
-        columns: dict[str, NDArray[Any]] = {"goal": goal}
+        columns: dict[str, NDArray[Any]] = {"goal": goal, "max_change": before.goals.max_change}
         if self.task.settings.mode == "simplex":
             columns["effect"] = ((after.at_frac - before.at_frac) / self.task.max_step).astype(np.float32)
         if self.labeler is not None:

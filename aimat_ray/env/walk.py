@@ -104,9 +104,17 @@ def exchanged(at_frac: FloatArray, start: FloatArray) -> FloatArray:
     return 0.5 * np.abs(at_frac - start).sum(axis=1)
 
 
-def judge(task: DesignTask, state: WalkState) -> Judgement:
-    """Judge compositions: legality, feasibility, thresholds, goal."""
-    if task.settings.mode == "paper":
+def judge(task: DesignTask, state: WalkState, legal: BoolArray | None = None) -> Judgement:
+    """Judge compositions: legality, feasibility, thresholds, goal.
+
+    Args:
+        task: What is designed.
+        state: Where the walks stand.
+        legal: Whether each composition is legal, [B], where that is known already; checked otherwise.
+    """
+    if legal is not None:
+        pass
+    elif task.settings.mode == "paper":
         legal = legal_in_paper_mode(state.at_frac)
     else:
         legal = check_legality(state.at_frac, limits_of(task, state.base)).legal

@@ -245,6 +245,18 @@ class FlatReplayBuffer:
         """The trusted rows of a column, [n_trusted, ...]: a view. Treat it as read-only."""
         return self._store[name][self.capacity :]
 
+    def overwrite(self, columns: Columns) -> None:
+        """Put new values in place of the live rows of some columns, in storage order.
+
+        Args:
+            columns: Name -> rows, as many as the buffer holds.
+        """
+        for name, values in columns.items():
+            expected = (self._size, *self.schema[name][0])
+            if np.shape(values) != expected:
+                raise DataError(f"overwriting column {name}: expected shape {expected}, got {np.shape(values)}")
+            self._store[name][: self._size] = values
+
     def rewrite(self, column: str, function: Callable[[dict[str, Array]], Array], needs: tuple[str, ...] = ()) -> None:
         """Recompute a column of all live and trusted rows in one batched pass, such as rewards after a surrogate swap.
 

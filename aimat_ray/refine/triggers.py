@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,24 +68,23 @@ def correlation(to_go: FloatArray, value: FloatArray) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def rewards_to_go(reward: FloatArray, ended: NDArray[np.bool_], discount: float) -> FloatArray:
-    """Discounted sum of rewards from each step to its episode's end; NaN for steps of episodes still open.
+def rewards_to_go(
+    reward: FloatArray, walk: NDArray[np.integer[Any]], ended: NDArray[np.bool_], discount: float
+) -> FloatArray:
+    """Discounted sum of rewards from each step to its episode's end, [M]; NaN for steps of episodes still open.
 
     Args:
-        reward: Rewards in time order, [T, B]: B walks side by side; NaN where a walk only reset.
-        ended: Whether the step ended its episode, [T, B].
+        reward: Rewards in the order of time, all walks mixed, [M].
+        walk: Which walk each step belongs to, [M].
+        ended: Whether the step ended its episode, [M].
         discount: Per step, 0..1.
-
-    Returns:
-        [T, B].
     """
-    out = np.full(reward.shape, np.nan)
-    ahead = np.full(reward.shape[1:], np.nan)
-    for t in range(len(reward) - 1, -1, -1):
-        following = np.where(ended[t], 0.0, ahead)
-        stepped = np.isfinite(reward[t])
-        out[t] = np.where(stepped, reward[t] + discount * following, np.nan)
-        ahead = np.where(stepped, out[t], ahead)
+    out = np.full(len(reward), np.nan)
+    ahead: dict[int, float] = {}
+    for i in range(len(reward) - 1, -1, -1):
+        w = int(walk[i])
+        following = 0.0 if ended[i] else ahead.get(w, math.nan)
+        ahead[w] = out[i] = reward[i] + discount * following
     return out
 
 

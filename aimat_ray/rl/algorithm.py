@@ -12,6 +12,7 @@ from aimat_ray.env.alloy_env import AlloyEnv, AlloyVectorEnv, Labeler
 from aimat_ray.env.goals import HarderGoals
 from aimat_ray.env.task import DesignTask
 from aimat_ray.experience.pool import PoolExperience, build_pool, experience_of, usable_in
+from aimat_ray.rl.env_runner import ENDED, WALK
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.td3 import TD3
 from aimat_ray.rl.td3_config import TD3Config, apply_agent_config
@@ -61,6 +62,8 @@ def build_config(bench: Workbench, labeler: Labeler | None = None) -> TD3Config:
     extra: dict[str, Any] = {}
     if labeler is not None:
         extra = {"label": ((n_elements,), np.float32), "label_weight": ((), np.float32)}
+    if settings.refine.adviser != "off":  # whole episodes for a trigger, and what stored observations don't say
+        extra |= {WALK: ((), np.int32), ENDED: ((), np.bool_), "max_change": ((), np.float32)}
     task = training_task(task)
     config = apply_agent_config(TD3Config(), settings.agent)
     config.environment(

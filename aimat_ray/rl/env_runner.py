@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 Array = NDArray[Any]
 CORE = ("obs", "actions", "rewards", "next_obs", "terminateds")
 RUNNER_STATE = "flat_runner"
+WALK, ENDED = "walk", "ended"  # extra columns that the runner itself fills where they are asked for
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +58,7 @@ class FlatEnvRunner(SingleAgentEnvRunner):
 
     Extra columns (`TD3Config.extra_schema`: effect, label, label_weight, own ones): an env may put arrays [n_envs, ...]
     under their names into the infos of `step`; they belong to that step's transition. Absent ones are stored as zeros.
+    The columns `walk` and `ended` the runner fills itself.
     The env may offer get_state() and set_state(state) with a dict of arrays; a resumed run then continues its episodes.
     """
 
@@ -140,6 +142,8 @@ class FlatEnvRunner(SingleAgentEnvRunner):
         keep = ~self._resetting
         step = dict(zip(CORE, (obs, action, reward, next_obs, terminated), strict=True))
         step |= {name: infos[name] for name in self._extras if name in infos}
+        if WALK in self._extras:
+            step |= {WALK: self._walk_ids(), ENDED: terminated | truncated}
         step = {name: np.asarray(values)[keep] for name, values in step.items()}
         self._returns += np.where(keep, reward, 0.0)
         self._lengths += keep
@@ -149,6 +153,22 @@ class FlatEnvRunner(SingleAgentEnvRunner):
         self._returns[ended], self._lengths[ended] = 0.0, 0
         self._resetting, self._obs = ended, next_obs
         return step
+
+    def _walk_ids(self) -> Array:
+        """Number of each sub-env among those of all runners, so that episodes can be put together again."""
+        return (self.worker_index or 0) * self.num_envs + np.arange(self.num_envs)
+
+    def adopt(self) -> str:
+        """Take the surrogate's current version between two steps; open episodes go on with it.
+
+        Returns:
+            The version in use now.
+        """
+        env: Any = self._vector_env.unwrapped
+        if env.predictor.refresh() and self._obs is not None:
+            env.refresh()
+            self._obs = env.observations()
+        return str(env.predictor.version)
 
     def _try_step(self, action: Array) -> Any:
         """Step the env; where the configuration allows it, replace a failing env and go on from a reset."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -52,9 +53,15 @@ class Monitor:
         self._purge_step = env_steps + 1
         self._say(f"resumed at {env_steps:,} env steps")
 
-    def record(self, algorithm: TD3, result: dict[str, Any]) -> None:
-        """Measure one iteration."""
-        row = self._row(algorithm, result)
+    def record(self, algorithm: TD3, result: dict[str, Any], further: Mapping[str, Any] | None = None) -> None:
+        """Measure one iteration.
+
+        Args:
+            algorithm: What trains.
+            result: What its iteration reported.
+            further: Columns that others measured.
+        """
+        row = self._row(algorithm, result) | dict(further or {})
         self.rows.append(row)
         for name, value in row.items():
             if isinstance(value, float) and np.isfinite(value):

@@ -13,7 +13,7 @@ DDPG is TD3 with `twin_q=False, policy_delay=1, target_noise=0`. td3-design.md: 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,9 @@ class TransitionCallback(RLlibCallback):
         """
 
 
+TransitionListener = Callable[[dict[str, Array]], None]  # sees new transitions, and may change them in place
+
+
 class TD3(Algorithm):
     """Twin Delayed DDPG: sample, store, K gradient steps per learner call, sync weights."""
 
@@ -80,6 +83,7 @@ class TD3(Algorithm):
         self.env_steps = 0  # transitions stored, over the run's lifetime and its resumed parts
         self.n_updates = 0  # gradient steps
         self._learning_steps = 0  # env steps that count for the update ratio
+        self.listeners: list[TransitionListener] = []  # in this process, beside the configuration's callbacks
         super().setup(config)
         self._built_config = self.config
         self._effect = build_effect(self.config.effect)
@@ -105,6 +109,27 @@ class TD3(Algorithm):
         actor: Actor = next(iter(results)).get()
         return actor
 
+    def critic_values(self, columns: Mapping[str, Array]) -> Array:
+        """What the critics say of stored steps: the smaller of both values, [N]; NaN without critics.
+
+        Args:
+            columns: `obs` and `actions` (and `effect`, where it is stored) of N steps.
+        """
+        given = {name: np.asarray(columns[name], np.float32) for name in ("obs", "actions")}
+        given = self._with_effect(given)
+        used = torch.from_numpy(np.ascontiguousarray(given.get("effect", given["actions"]), np.float32))
+        obs = torch.from_numpy(np.ascontiguousarray(given["obs"]))
+
+        def values(learner: Any) -> Array:
+            module = learner.module[DEFAULT_MODULE_ID].unwrapped()
+            if not module.has_critic:
+                return np.full(len(obs), np.nan)
+            with torch.no_grad():
+                return torch.stack([critic(obs, used) for critic in module.critics]).amin(dim=0).numpy()
+
+        result: Array = next(iter(self.learner_group.foreach_learner(values))).get()
+        return result
+
     # ------------------------------------------------------------------ the loop
     def training_step(self) -> None:
         """One round (called by RLlib, as often as `min_sample_timesteps_per_iteration` asks)."""
@@ -116,6 +141,8 @@ class TD3(Algorithm):
         columns = self._collect()
         n_new = len(columns["rewards"]) if columns else 0
         if n_new:
+            for listener in self.listeners:
+                listener(columns)
             for callback in self.callbacks:
                 if isinstance(callback, TransitionCallback):
                     callback.on_transitions(algorithm=self, columns=columns)

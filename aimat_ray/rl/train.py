@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from aimat_ray.errors import RunError
 from aimat_ray.registry.runtime import ray_running
 from aimat_ray.rl.algorithm import build_algorithm
 from aimat_ray.rl.finish import finish_run
+from aimat_ray.rl.hooks import Alone, Companion
 from aimat_ray.rl.labels import make_labeler, search_archive
 from aimat_ray.rl.monitor import Monitor
 from aimat_ray.rl.policy import Policy
@@ -19,11 +21,14 @@ from aimat_ray.rl.prepare import Say, Workbench, prepare, read_inputs
 from aimat_ray.rl.run_dir import RunDirectory
 from aimat_ray.rl.run_record import check_folder, check_same_surrogate, start_record
 from aimat_ray.rl.td3 import TD3, load_actor
+from aimat_ray.search.archive import Archive
 
 CHECKPOINTS_PER_RUN = 10
 
 
-def design(settings: DesignSettings, out: Path, say: Say, resume: bool = False) -> dict[str, Any]:
+def design(
+    settings: DesignSettings, out: Path, say: Say, resume: bool = False, companion: Companion | None = None
+) -> dict[str, Any]:
     """Run one design from data to candidates.
 
     Args:
@@ -31,6 +36,7 @@ def design(settings: DesignSettings, out: Path, say: Say, resume: bool = False) 
         out: Folder of the run.
         say: Told what happens, one line at a time.
         resume: Continue the run in `out` from its last checkpoint.
+        companion: Watches the training, and may change its surrogate and its rewards.
 
     Returns:
         The evaluation document (`evaluation.json`).
@@ -41,34 +47,46 @@ def design(settings: DesignSettings, out: Path, say: Say, resume: bool = False) 
     run = RunDirectory(out)
     inputs = read_inputs(settings, say)
     check_folder(run, inputs, resume)
-    with ray_running(num_cpus=max(2, settings.runners + 1)):
+    companion = companion or Alone()
+    with ray_running(num_cpus=max(2, settings.runners + 1)), closing(companion):
         bench = prepare(inputs, say)
         if resume:
             check_same_surrogate(run, bench)
         else:
             start_record(run, bench)
             run.write_json("pool.json", describe_pool(bench))
+        bench = companion.join(bench, run, resume)
         archive = search_archive(bench, say)
         algorithm = build_algorithm(bench, make_labeler(bench, archive))
         try:
-            train = train_agent(algorithm, bench, run, say, resume)
+            train = train_agent(algorithm, bench, run, say, resume, companion, archive)
+            bench, archive = companion.finish(bench, archive)
             return finish_run(bench, run, Policy(bench.task, algorithm.actor()), train, archive, say)
         finally:
             algorithm.stop()
 
 
-def train_agent(algorithm: TD3, bench: Workbench, run: RunDirectory, say: Say, resume: bool) -> dict[str, Any]:
+def train_agent(
+    algorithm: TD3,
+    bench: Workbench,
+    run: RunDirectory,
+    say: Say,
+    resume: bool,
+    companion: Companion,
+    archive: Archive | None,
+) -> dict[str, Any]:
     """Train until the budget is spent; every round is measured, and saved often enough to lose little."""
     steps = bench.settings.steps
     monitor = Monitor(run, bench, say)
     if resume and (checkpoint := run.last_checkpoint()):
         algorithm.restore_from_path(str(checkpoint.resolve()))
         monitor.rewind(algorithm.env_steps)
+    companion.start(algorithm, bench, archive)
     interval = max(1, steps // CHECKPOINTS_PER_RUN)
     began = time.monotonic()
     first_step, next_save = algorithm.env_steps, algorithm.env_steps + interval
     while algorithm.env_steps < steps:
-        monitor.record(algorithm, algorithm.train())
+        monitor.record(algorithm, algorithm.train(), companion.after_iteration(algorithm))
         if algorithm.env_steps >= min(next_save, steps):
             monitor.flush()
             run.new_checkpoint(algorithm.env_steps, lambda path: algorithm.save_to_path(str(path.resolve())))

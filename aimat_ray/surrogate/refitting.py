@@ -59,7 +59,7 @@ class Refit:
 
 
 @dataclass(frozen=True, eq=False)
-class _Left:
+class LeftOut:
     """Predictions for what each fold left out, [N] each, and the factors of the members over all folds."""
 
     mean: FloatArray
@@ -78,6 +78,7 @@ class PropertyRows:
         distance: Distance to the nearest row of the other folds that measures the property, [N].
         route: How much each row resembles feasible rows, by models of the other folds, [N].
         rows: Values, classes and systems; the inputs are the bundle's own.
+        in_use: What the descriptors in use give for rows of unseen systems.
     """
 
     target: int
@@ -86,6 +87,7 @@ class PropertyRows:
     distance: FloatArray
     route: FloatArray
     rows: TrainingRows
+    in_use: LeftOut
 
 
 def property_rows(
@@ -114,7 +116,11 @@ def property_rows(
         router = PropertyModels(ensemble.recipe_name, space, problem.property_keys).fit_router(train, (seed, k + 1))
         if (said := router.route(rows.inputs[test])) is not None:
             route[test] = said
-    return PropertyRows(target, np.array(data.regression.at_frac), folds, distance, route, rows)
+    nothing = LeftOut(route, route, {})
+    prepared = PropertyRows(target, np.array(data.regression.at_frac), folds, distance, route, rows, nothing)
+    picks = picks_of(bundle._parts.ensemble).get(target, ())
+    in_use = _left_out(ensemble.recipe_name, problem, ensemble.space.names, prepared, picks, seed)
+    return replace(prepared, in_use=in_use)
 
 
 def refit_property(
@@ -142,11 +148,9 @@ def refit_property(
     ensemble = base_of(parts.ensemble)
     before = picks_of(parts.ensemble).get(p, ())
     after = tuple(dict.fromkeys((*before, *picks)))
-    left = []
-    for names in (before, after):
-        if say:
-            say(f"{problem.property_keys[p]} on unseen systems with {', '.join(names) or 'the descriptors in use'}")
-        left.append(_left_out(ensemble.recipe_name, problem, ensemble.space.names, prepared, names, seed))
+    if say:
+        say(f"{problem.property_keys[p]} on unseen systems with {', '.join(after)}")
+    left = [prepared.in_use, _left_out(ensemble.recipe_name, problem, ensemble.space.names, prepared, after, seed)]
     measured, system = prepared.rows.values[:, p], prepared.rows.system
     known = np.isfinite(measured) & np.isfinite(left[0].mean) & np.isfinite(left[1].mean)
     squares = [(side.mean - measured)[known] ** 2 for side in left]
@@ -190,7 +194,7 @@ def _fit(
 
 def _left_out(
     recipe: str, problem: DesignProblem, base: Sequence[str], prepared: PropertyRows, picks: Sequence[str], seed: int
-) -> _Left:
+) -> LeftOut:
     """Predict every row by models that never saw its chemical system."""
     space, rows = _with_picks(problem, base, prepared, picks)
     folds, p = prepared.folds, prepared.target
@@ -212,10 +216,10 @@ def _left_out(
         said = {name: values[test] for name, values in members.items() if name in models.names}
         fold_mean, fold_spread = models.combine(said, prepared.route[test], scales)
         mean[test], spread[test] = fold_mean[:, p], fold_spread[:, p]
-    return _Left(mean, spread, member_scales(fitted[0], members, rows, np.ones(len(rows.values), dtype=bool)))
+    return LeftOut(mean, spread, member_scales(fitted[0], members, rows, np.ones(len(rows.values), dtype=bool)))
 
 
-def _residuals(prepared: PropertyRows, left: _Left) -> Residuals:
+def _residuals(prepared: PropertyRows, left: LeftOut) -> Residuals:
     values = prepared.rows.values[:, [prepared.target]]
     columns = (left.mean[:, None], left.spread[:, None], prepared.distance[:, None])
     return Residuals(values, *columns, prepared.route, prepared.rows.system)
@@ -226,7 +230,7 @@ def _calibrator(bundle: SurrogateBundle, problem: DesignProblem, p: int, residua
     return IntervalCalibrator().fit(residuals, plausible_range(problem)[[p]], factor)
 
 
-def _coverage(bundle: SurrogateBundle, problem: DesignProblem, prepared: PropertyRows, left: _Left) -> float:
+def _coverage(bundle: SurrogateBundle, problem: DesignProblem, prepared: PropertyRows, left: LeftOut) -> float:
     p, residuals = prepared.target, _residuals(prepared, left)
     lower, upper = np.full(len(left.mean), np.nan), np.full(len(left.mean), np.nan)
     for k in range(prepared.folds.n_folds):
@@ -243,7 +247,7 @@ def _bundle(
     bundle: SurrogateBundle,
     problem: DesignProblem,
     prepared: PropertyRows,
-    left: _Left,
+    left: LeftOut,
     refinement: Refinement,
     share: float,
 ) -> SurrogateBundle:

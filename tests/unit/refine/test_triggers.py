@@ -38,11 +38,11 @@ def test_variance_ratio_is_the_mean_square_over_the_reference():
 
 
 def test_rewards_to_go_stop_at_the_end_of_an_episode():
-    # walk 0: 1, 2 (end), 4 (open); walk 1: 1, reset, 1 (end)
-    reward = np.array([[1.0, 1.0], [2.0, np.nan], [4.0, 1.0]])
-    ended = np.array([[False, True], [True, False], [False, True]])
-    to_go = rewards_to_go(reward, ended, 0.5)
-    np.testing.assert_allclose(to_go, [[2.0, 1.0], [2.0, np.nan], [np.nan, 1.0]])
+    # walk 0: 1, 2 (end), 4 (open); walk 1: 1 (end), 1 (end)
+    walk = np.array([0, 1, 0, 0, 1])
+    reward = np.array([1.0, 1.0, 2.0, 4.0, 1.0])
+    ended = np.array([False, True, True, False, True])
+    np.testing.assert_allclose(rewards_to_go(reward, walk, ended, 0.5), [2.0, 1.0, 2.0, np.nan, 1.0])
 
 
 def test_correlation_needs_points_and_variation():

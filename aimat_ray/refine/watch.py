@@ -1,0 +1,105 @@
+"""Collects what the triggers look at: the latest steps of training, all seen by one surrogate version."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aimat_ray.config import RefineSettings
+from aimat_ray.data.alloy_table import AlloyTable
+from aimat_ray.data.composition import format_formula
+from aimat_ray.env.task import DesignTask
+from aimat_ray.prediction import Predictor
+from aimat_ray.refine.triggers import FloatArray, Window, rewards_to_go
+from aimat_ray.rl.env_runner import ENDED, WALK
+from aimat_ray.rl.td3 import TD3
+
+Columns = dict[str, NDArray[Any]]
+_KEPT = ("obs", "actions", "rewards", "next_obs", WALK, ENDED)
+_REFERENCE_ROWS = 512
+
+
+class Watch:
+    """Keeps the columns of the latest rounds, and makes a `Window` of them.
+
+    Args:
+        task: Knows where the observation holds compositions, predictions and spreads.
+        settings: Sizes of the windows.
+        discount: The agent's.
+    """
+
+    def __init__(self, task: DesignTask, settings: RefineSettings, discount: float) -> None:
+        self._task, self._settings, self._discount = task, settings, discount
+        self._rounds: deque[Columns] = deque()
+        self._n = 0
+
+    def see(self, columns: Columns) -> None:
+        """Take in new transitions; nothing is copied or computed."""
+        self._rounds.append({name: columns[name] for name in _KEPT})
+        self._n += len(columns["rewards"])
+        wanted = 4 * max(self._settings.variance.window, self._settings.correlation.window)
+        while self._n - len(self._rounds[0]["rewards"]) >= wanted:
+            self._n -= len(self._rounds.popleft()["rewards"])
+
+    def forget(self) -> None:
+        """Start anew after a swap: what was seen belongs to another version."""
+        self._rounds.clear()
+        self._n = 0
+
+    def window(self, algorithm: TD3, version: str) -> Window | None:
+        """The latest steps; None right after a swap or a start."""
+        if not self._rounds:
+            return None
+        rows = {name: np.concatenate([r[name] for r in self._rounds]) for name in _KEPT}
+        visited = _evenly_last(self._n, self._settings.variance.window, 2)
+        seen = rows["next_obs"][visited].astype(np.float64)
+        blocks, scale, n_properties = self._task.layout.blocks, self._task.scale, self._task.layout.n_properties
+        quantities = seen[:, blocks["quantities"]] * scale.width + scale.centre
+        elements = self._task.problem.elements
+        to_go = rewards_to_go(rows["rewards"].astype(np.float64), rows[WALK], rows[ENDED].astype(bool), self._discount)
+        ended = np.flatnonzero(np.isfinite(to_go))[-self._settings.correlation.window :]
+        asked = {name: rows[name][ended] for name in ("obs", "actions")}
+        value = algorithm.critic_values(asked) if len(ended) else np.empty(0)
+        return Window(
+            env_steps=algorithm.env_steps,
+            version=version,
+            formulas=[format_formula(x / x.sum(), elements) for x in seen[:, blocks["at_frac"]]],
+            mean=quantities[:, :n_properties],
+            spread=seen[:, blocks["spread"]] * scale.width[:n_properties],
+            to_go=to_go[ended],
+            value=np.asarray(value, np.float64),
+        )
+
+
+def spread_in_domain(predictor: Predictor, table: AlloyTable) -> FloatArray:
+    """Mean squared spread of each property halfway between measured alloys of one set of elements, [P].
+
+    At measured alloys themselves models agree because they were fitted there; halfway between two of them they are
+    where they may be believed without having seen the answer.
+
+    Args:
+        predictor: The surrogate.
+        table: The measured alloys.
+    """
+    rng = np.random.default_rng(0)
+    present = table.at_frac > 0
+    _, group = np.unique(present, axis=0, return_inverse=True)
+    order = np.lexsort((rng.permutation(len(group)), group.ravel()))
+    together = group.ravel()[order[1:]] == group.ravel()[order[:-1]]
+    first, second = order[:-1][together], order[1:][together]
+    if len(first) == 0:  # no two alloys share their elements
+        first = second = np.arange(len(table))
+    chosen = rng.permutation(len(first))[:_REFERENCE_ROWS]
+    middle = 0.5 * (table.at_frac[first[chosen]] + table.at_frac[second[chosen]])
+    prediction = predictor.predict(middle)
+    inside = prediction.in_domain if prediction.in_domain.any() else np.ones(len(middle), dtype=bool)
+    return np.asarray(np.mean(prediction.spread[inside] ** 2, axis=0))
+
+
+def _evenly_last(n: int, wanted: int, stride: int) -> NDArray[np.intp]:
+    """Positions of the last rows, every second one where there are enough: neighbours in time look alike."""
+    step = stride if n >= stride * wanted else 1
+    return np.arange(max(0, n - step * wanted), n, step)
