@@ -162,6 +162,10 @@ class LlmSettings(Settings):
     cache: Literal["record", "replay", "off"] = "record"  # replay: answer from the cache alone, never call
     cache_dir: str | None = None  # default: llm-cache in the run's folder
 
+    def folder(self, run_dir: Path) -> Path:
+        """Where a run keeps what the model said, and its bill."""
+        return Path(self.cache_dir).expanduser() if self.cache_dir else run_dir.resolve() / "llm-cache"
+
 
 class RefineSettings(Settings):
     """AMR: the surrogate is watched, and corrected, while agents train."""

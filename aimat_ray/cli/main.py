@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from aimat_ray import __version__
-from aimat_ray.cli import bench, data, design, evaluate, improve, key, pool, predict, report, serve, surrogate
+from aimat_ray.cli import (
+    bench, data, design, evaluate, improve, key, pool, predict, refine, report, serve, surrogate,
+)
 from aimat_ray.cli.console import set_up_logging
 
 app = typer.Typer(
@@ -21,6 +23,7 @@ app.add_typer(data.app, name="data", help="Fetch, import and look at tables of m
 app.add_typer(surrogate.app, name="surrogate", help="Train, compare and inspect surrogate models.")
 app.add_typer(pool.app, name="pool", help="The trusted experience pool.")
 app.add_typer(key.app, name="key", help="API keys of the property endpoint.")
+app.add_typer(refine.app, name="refine", help="What the refinement loop of a run decided.")
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("design", epilog=design.EPILOG)(design.design)
 app.command("improve", epilog=improve.EPILOG)(improve.improve)

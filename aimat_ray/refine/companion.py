@@ -6,9 +6,8 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,11 +64,12 @@ class AmrCompanion:
     Args:
         settings: Of the run.
         say: Told what happens.
+        after_swap: Called when stored rewards have been recomputed.
     """
 
-    def __init__(self, settings: DesignSettings, say: Say) -> None:
+    def __init__(self, settings: DesignSettings, say: Say, after_swap: Callable[[TD3], None] | None = None) -> None:
         check_settings(settings)
-        self._settings, self._say = settings, say
+        self._settings, self._say, self._after_swap = settings, say, after_swap
         self._hub: SurrogateHub | None = None
         self._refinement: Refinement | None = None
         self._n_versions = 0
@@ -95,7 +95,7 @@ class AmrCompanion:
             problem=bench.problem,
             settings=self._settings.refine,
             llm=self._settings.llm,
-            llm_folder=llm_folder(self._settings, run),
+            llm_folder=self._settings.llm.folder(run.path),
             store=store.root,
             bundle=bench.bundle.name,
         )
@@ -193,6 +193,8 @@ class AmrCompanion:
         if algorithm.buffer.n_trusted:
             experience = pool_experience(bench)
             algorithm.set_trusted(trusted_columns(experience, labeler if _stores_labels(algorithm) else None))
+        if self._after_swap is not None:
+            self._after_swap(algorithm)
         self._bench = bench
         self._reference = spread_in_domain(bench.predictor, bench.data.regression)
         self._watch.forget()
@@ -268,11 +270,6 @@ def _new_archive(bench: Workbench, archive: Archive | None) -> Archive | None:
     except ProblemError as error:
         logger.warning("%s", error.message)
         return None
-
-
-def llm_folder(settings: DesignSettings, run: RunDirectory) -> Path:
-    """Where a run keeps what a language model said."""
-    return Path(settings.llm.cache_dir).expanduser() if settings.llm.cache_dir else run.path.resolve() / "llm-cache"
 
 
 def _digest(text: str) -> str:

@@ -1,11 +1,55 @@
-"""Which companion a run gets."""
+"""Which companions a run gets, and how they work side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from aimat_ray.config import DesignSettings
+from aimat_ray.errors import ConfigError
 from aimat_ray.refine.companion import AmrCompanion, check_settings
+from aimat_ray.refine.knowledge.companion import KbrCompanion
 from aimat_ray.rl.hooks import Alone, Companion
-from aimat_ray.rl.prepare import Say
+from aimat_ray.rl.prepare import Say, Workbench
+from aimat_ray.rl.run_dir import RunDirectory
+from aimat_ray.rl.td3 import TD3
+from aimat_ray.search.archive import Archive
+
+
+class Together:
+    """Several companions, called in order."""
+
+    def __init__(self, companions: Sequence[Companion]) -> None:
+        self._companions = tuple(companions)
+
+    def join(self, bench: Workbench, run: RunDirectory, resume: bool) -> Workbench:
+        """See `Companion`."""
+        for companion in self._companions:
+            bench = companion.join(bench, run, resume)
+        return bench
+
+    def start(self, algorithm: TD3, bench: Workbench, archive: Archive | None) -> None:
+        """See `Companion`."""
+        for companion in self._companions:
+            companion.start(algorithm, bench, archive)
+
+    def after_iteration(self, algorithm: TD3) -> dict[str, Any]:
+        """See `Companion`."""
+        row: dict[str, Any] = {}
+        for companion in self._companions:
+            row |= companion.after_iteration(algorithm)
+        return row
+
+    def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
+        """See `Companion`."""
+        for companion in self._companions:
+            bench, archive = companion.finish(bench, archive)
+        return bench, archive
+
+    def close(self) -> None:
+        """See `Companion`."""
+        for companion in self._companions:
+            companion.close()
 
 
 def companion_for(settings: DesignSettings, say: Say) -> Companion:
@@ -15,6 +59,13 @@ def companion_for(settings: DesignSettings, say: Say) -> Companion:
         ConfigError: The settings don't go together.
     """
     check_settings(settings)
+    if settings.knowledge.scorer != "off" and settings.method != "td3":
+        raise ConfigError(f"--kbr needs method = 'td3', got {settings.method!r}")
+    # Knowledge first: AMR may recompute stored rewards when it starts, and knowledge must then be added again.
+    companions: list[Companion] = []
+    knowledge = KbrCompanion(settings, say) if settings.knowledge.scorer != "off" else None
+    if knowledge is not None:
+        companions.append(knowledge)
     if settings.refine.adviser != "off":
-        return AmrCompanion(settings, say)
-    return Alone()
+        companions.append(AmrCompanion(settings, say, knowledge.add_to_stored if knowledge else None))
+    return Together(companions) if companions else Alone()

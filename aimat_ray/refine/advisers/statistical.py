@@ -1,8 +1,9 @@
 """The offline adviser: which descriptors does the error of the surrogate follow?
 
-The error on unseen chemical systems is regressed on each candidate alone by small trees, always tested on systems
-that they have not seen. The best candidate, and what still helps beside it, is proposed, unless errors dealt out to
-other systems at random (a permutation test) are followed as well.
+The error on unseen chemical systems is averaged in bins of each candidate, and the averages are tested on folds of
+systems that they were not made from. The best candidate, and what still helps beside it, is proposed, unless errors
+dealt out to other systems at random are followed as well by the best of their candidates (a permutation test of the
+largest share, so that having picked the best of many is paid for).
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from aimat_ray.refine.advisers.base import AdviceError, FloatArray, Question
 from aimat_ray.refine.records import Proposal
 
 NAME = "statistical"
-SCREENED = 24  # candidates kept by mutual information
-N_PERMUTATIONS = 40
+N_BINS = 8
+SHRINKAGE = 10.0  # rows of zero error that each bin is averaged with
+N_PERMUTATIONS = 199
 LEVEL = 0.05  # of the permutation test
 LEAST_STEP = 0.01  # further explained share that a second or third descriptor must bring
 LEAST_ROWS = 40
-_DEPTH, _LEAST_LEAF, _BAGS = 4, 12, 8
+
+IntArray = NDArray[np.int64]
 
 
 class StatisticalAdviser:
-    """Mutual information, then trees on grouped folds; the same question always gets the same answer."""
+    """Binned errors on grouped folds; the same question always gets the same answer."""
 
     def propose(self, question: Question) -> Proposal:
         """See `Adviser`.
@@ -40,36 +43,40 @@ class StatisticalAdviser:
         usable = [i for i, name in enumerate(question.candidates) if name not in spent and np.ptp(x[:, i]) > 0]
         if not usable:
             raise AdviceError("no candidate is left")
-        screened = _screen(x, y, usable, question.seed)
-        shares = {i: explained(x[:, [i]], y, fold, question.seed) for i in screened}
+        bins = {i: binned(x[:, i]) for i in usable}
+        shares = {i: explained(bins[i], y, fold) for i in usable}
         best = max(shares, key=lambda i: shares[i])
-        p_value = _permuted(x[:, [best]], y, fold, system, shares[best], len(screened), question.seed)
+        p_value = _p_value(list(bins.values()), y, fold, system, shares[best], question.seed)
         if shares[best] <= 0 or p_value > LEVEL:
             raise AdviceError(
-                f"the error follows no candidate: {question.candidates[best]} explains {shares[best]:.1%} of it on "
-                f"unseen systems (p = {p_value:.2f})"
+                f"the error follows no candidate: {question.candidates[best]} explains {max(shares[best], 0.0):.1%} "
+                f"of it on unseen systems (p = {p_value:.2f})"
             )
-        chosen = _grown(x, y, fold, best, screened, shares, question)
+        chosen, share = _grown(bins, y, fold, best, shares, question.most)
         names = question.check(tuple(question.candidates[i] for i in chosen))
-        share = explained(x[:, chosen], y, fold, question.seed)
-        reason = f"explains {share:.1%} of the squared error on unseen systems (p = {p_value:.3f} for {names[0]})"
+        reason = f"explains {share:.1%} of the squared error on unseen systems (p = {p_value:.3f})"
         return Proposal(descriptors=names, reason=reason, adviser=NAME)
 
 
-def explained(x: FloatArray, y: FloatArray, fold: NDArray[np.int64], seed: int) -> float:
-    """Share of the squared error [N] that trees on columns [N, D] explain in folds that they have not seen."""
-    from sklearn.ensemble import ExtraTreesRegressor
+def binned(values: FloatArray) -> IntArray:
+    """Number of the quantile bin of each value, [N]."""
+    edges = np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1])
+    return np.searchsorted(edges, values, side="right").astype(np.int64)
 
-    predicted = np.zeros(len(y))
-    for k in np.unique(fold):
-        test = fold == k
-        if test.all():
-            continue
-        trees = ExtraTreesRegressor(
-            n_estimators=_BAGS, max_depth=_DEPTH, min_samples_leaf=_LEAST_LEAF, random_state=seed, n_jobs=1
-        ).fit(x[~test], y[~test])
-        predicted[test] = trees.predict(x[test])
-    return float(1.0 - np.sum((y - predicted) ** 2) / max(np.sum(y**2), 1e-300))
+
+def predicted(bins: IntArray, y: FloatArray, fold: IntArray) -> FloatArray:
+    """Mean error of each row's bin over the other folds, drawn towards zero, [N]."""
+    n_folds = int(fold.max()) + 1
+    place = fold * N_BINS + bins
+    sums = np.bincount(place, weights=y, minlength=n_folds * N_BINS).reshape(n_folds, N_BINS)
+    counts = np.bincount(place, minlength=n_folds * N_BINS).reshape(n_folds, N_BINS)
+    means = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts + SHRINKAGE)
+    return np.asarray(means[fold, bins])
+
+
+def explained(bins: IntArray, y: FloatArray, fold: IntArray) -> float:
+    """Share of the squared error [N] that one descriptor's bins explain in folds that they were not made from."""
+    return float(1.0 - np.sum((y - predicted(bins, y, fold)) ** 2) / max(float(np.sum(y**2)), 1e-300))
 
 
 def _clipped(residual: FloatArray) -> FloatArray:
@@ -78,24 +85,8 @@ def _clipped(residual: FloatArray) -> FloatArray:
     return np.clip(residual, low, high)
 
 
-def _screen(x: FloatArray, y: FloatArray, usable: list[int], seed: int) -> list[int]:
-    from sklearn.feature_selection import mutual_info_regression
-
-    information = mutual_info_regression(x[:, usable], y, random_state=seed)
-    order = np.argsort(-information, kind="stable")[:SCREENED]
-    return [usable[i] for i in order]
-
-
-def _permuted(
-    x: FloatArray,
-    y: FloatArray,
-    fold: NDArray[np.int64],
-    system: NDArray[np.int64],
-    share: float,
-    n_compared: int,
-    seed: int,
-) -> float:
-    """Chance that errors dealt out anew to whole systems are followed as well by the best of the candidates."""
+def _p_value(bins: list[IntArray], y: FloatArray, fold: IntArray, system: IntArray, share: float, seed: int) -> float:
+    """Chance that the best candidate explains as much of errors that are dealt out anew to whole systems."""
     rng = np.random.default_rng([seed, 41])
     order = np.argsort(system, kind="stable")
     blocks = np.split(order, np.flatnonzero(np.diff(system[order])) + 1)
@@ -103,27 +94,23 @@ def _permuted(
     for _ in range(N_PERMUTATIONS):
         dealt = np.empty_like(y)
         dealt[order] = np.concatenate([y[blocks[i]] for i in rng.permutation(len(blocks))])
-        above += explained(x, dealt, fold, seed) >= share
-    single = (above + 1) / (N_PERMUTATIONS + 1)
-    # The best of many was picked. With so few permutations a full correction could never be passed, so what none of
-    # them reached counts as found; the verdict tests the retrained surrogate itself anyway.
-    return single if above == 0 else min(1.0, single * np.sqrt(n_compared))
+        above += max(explained(b, dealt, fold) for b in bins) >= share
+    return (above + 1) / (N_PERMUTATIONS + 1)
 
 
 def _grown(
-    x: FloatArray,
-    y: FloatArray,
-    fold: NDArray[np.int64],
-    best: int,
-    screened: list[int],
-    shares: dict[int, float],
-    question: Question,
-) -> list[int]:
-    """The best candidate and those that still help beside it."""
-    chosen, share = [best], shares[best]
-    for i in sorted(screened, key=lambda i: -shares[i])[:10]:
-        if len(chosen) == question.most:
+    bins: dict[int, IntArray], y: FloatArray, fold: IntArray, best: int, shares: dict[int, float], most: int
+) -> tuple[list[int], float]:
+    """The best candidate and those that explain something of what it leaves, and their common share."""
+    chosen, left, total = [best], y - predicted(bins[best], y, fold), max(float(np.sum(y**2)), 1e-300)
+    while len(chosen) < most:
+        rest = {i: predicted(b, left, fold) for i, b in bins.items() if i not in chosen}
+        if not rest:
             break
-        if i not in chosen and (wider := explained(x[:, [*chosen, i]], y, fold, question.seed)) > share + LEAST_STEP:
-            chosen, share = [*chosen, i], wider
-    return chosen
+        step = {i: float(np.sum(left**2) - np.sum((left - said) ** 2)) / total for i, said in rest.items()}
+        following = max(step, key=lambda i: step[i])
+        if step[following] < LEAST_STEP:
+            break
+        chosen.append(following)
+        left = left - rest[following]
+    return chosen, 1.0 - float(np.sum(left**2)) / total
