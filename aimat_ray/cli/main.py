@@ -8,7 +8,18 @@ import typer
 
 from aimat_ray import __version__
 from aimat_ray.cli import (
-    bench, data, design, evaluate, improve, key, pool, predict, refine, report, serve, surrogate,
+    bench,
+    data,
+    design,
+    evaluate,
+    improve,
+    key,
+    pool,
+    predict,
+    refine,
+    report,
+    serve,
+    surrogate,
 )
 from aimat_ray.cli.console import set_up_logging
 

@@ -128,7 +128,7 @@ def fake_algorithm(config: TD3Config, learning_steps: int) -> SimpleNamespace:
     buffer = SimpleNamespace(schema={})
     return SimpleNamespace(
         config=config, metrics=metrics, buffer=buffer, learner_group=None, env_steps=0, n_updates=0,
-        _learning_steps=learning_steps,
+        _learning_steps=learning_steps, listeners=[],
     )  # fmt: skip
 
 
