@@ -25,7 +25,8 @@ class RewardSettings(Settings):
     """How a step is rewarded (env/reward-design.md)."""
 
     kind: Literal["progress", "paper"] = "progress"
-    robust: bool = False  # judge goals on the interval's pessimistic end, and only inside the domain
+    robust: bool = False  # judge goals on the interval's pessimistic side, and only inside the domain
+    caution: Annotated[float, Field(gt=0, le=1)] = 0.3  # how far out on that side: 1 is the end of the interval
     progress_weight: Positive = 5.0
     step_cost: Annotated[float, Field(ge=0)] = 0.01
     goal_bonus: Annotated[float, Field(ge=0)] = 2.0

@@ -39,22 +39,25 @@ def train(
     """Fit a named surrogate (or take it from the store) and print its scores on unseen chemical systems."""
     from aimat_ray.problem import load_problem
 
-    bundle = get_bundle(data, name, seed, load_problem(problem))
+    design = load_problem(problem)
+    bundle = get_bundle(data, name, seed, design)
     if out is not None:
         bundle.save(out)
-    _report(bundle.manifest, as_json)
+    _report(bundle.manifest, design.cautions, as_json)
 
 
 @app.command(epilog="Example: aimat surrogate show runs/surrogate --json")
 @friendly_errors
 def show(
     folder: Annotated[Path, typer.Argument(help="Folder of a stored surrogate.")],
+    problem: ProblemName = "bmg",
     as_json: Json = False,
 ) -> None:
     """Verify a stored surrogate and print how its models were chosen, with their scores."""
+    from aimat_ray.problem import load_problem
     from aimat_ray.surrogate.bundle import SurrogateBundle
 
-    _report(SurrogateBundle.load(folder).manifest, as_json)
+    _report(SurrogateBundle.load(folder).manifest, load_problem(problem).cautions, as_json)
 
 
 @app.command(epilog="Example: aimat surrogate distil default --data auto --answers 300000")
@@ -149,7 +152,7 @@ def _teller(status: Any) -> Callable[[str, float], None]:
     return tell
 
 
-def _report(manifest: BundleManifest, as_json: bool) -> None:
+def _report(manifest: BundleManifest, cautions: dict[str, str], as_json: bool) -> None:
     if as_json:
         emit_json(manifest.model_dump(mode="json"))
         return
@@ -170,6 +173,8 @@ def _report(manifest: BundleManifest, as_json: bool) -> None:
             f"class, {score.rows}: AUC {score.auc:.3f} ({score.lower:.3f} to {score.upper:.3f}), "
             f"Brier {score.brier:.3f}, n {score.n}, unseen systems"
         )
+    for text in cautions.values():
+        console.print(f"[yellow]caution:[/] {text}", soft_wrap=True)
 
 
 def _score_cells(record: TargetRecord) -> list[str]:

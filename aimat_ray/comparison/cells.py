@@ -21,7 +21,7 @@ from aimat_ray.comparison.nested import Choice, Rows, fit_predict_classifier, fi
 from aimat_ray.data.sources import AlloyData
 from aimat_ray.data.splits import FoldMap, SplitKind
 from aimat_ray.problem import DesignProblem
-from aimat_ray.registry.fits import recipe_fingerprint, source_fingerprint
+from aimat_ray.registry.fits import source_fingerprint
 from aimat_ray.surrogate.domain import DistanceIndex
 from aimat_ray.surrogate.ensemble import MIN_ROWS, TrainingRows
 from aimat_ray.surrogate.families import make
@@ -33,13 +33,17 @@ FloatArray = NDArray[np.float64]
 Kind = Literal["regressor", "classifier", "bundle"]
 _STREAM = {"regressor": 1, "classifier": 2}
 _VIEWS: dict[Features, View] = {"fractions": "fractions", "descriptors": "descriptors", "both": "trees"}
-# What the result of a single family depends on; a bundle depends on all that bundles are fitted with.
-_SOURCES = (
+# The code that out-of-fold answers depend on, of single families and of bundles. Calibration comes after the cells.
+_FAMILY_CODE = (
     *(f"comparison/{name}.py" for name in ("candidates", "cells", "nested")),
     *(f"surrogate/{name}.py" for name in ("boosting", "domain", "edrvfl", "features", "gp", "linalg", "out_of_fold")),
     *(f"data/{name}.py" for name in ("composition", "elements", "splits")),
     "data/tables", "descriptors.py",
 )  # fmt: skip
+_BUNDLE_CODE = (
+    *_FAMILY_CODE,
+    *(f"surrogate/{name}.py" for name in ("ensemble", "families", "forest", "recipes", "svr")),
+)
 _LIBRARIES = ("catboost", "imbalanced-learn", "numpy", "scikit-learn", "xgboost-cpu")
 
 
@@ -92,7 +96,7 @@ class CellResult:
 
 def _code_of(kind: Kind) -> str:
     """Identity of the code that a cell runs."""
-    return recipe_fingerprint() if kind == "bundle" else source_fingerprint(_SOURCES, _LIBRARIES)
+    return source_fingerprint(_BUNDLE_CODE if kind == "bundle" else _FAMILY_CODE, _LIBRARIES)
 
 
 def run_cell(cell: Cell, data: AlloyData, problem: DesignProblem) -> CellResult:

@@ -64,10 +64,11 @@ class DesignTask:
         return np.array([self.problem.base_index[base] for base in self.bases], dtype=np.intp)
 
     def judged(self, prediction: Prediction) -> FloatArray:
-        """Quantities as goals are judged on them, [B, Q]: means, or pessimistic ends when the reward is robust."""
+        """Quantities as goals are judged on them, [B, Q]: means; towards pessimistic ends if the reward is robust."""
+        mean = self.problem.with_derived(prediction.mean)
         if not self.settings.reward.robust:
-            return self.problem.with_derived(prediction.mean)
-        return pessimistic(self.problem, prediction)
+            return mean
+        return mean + self.settings.reward.caution * (pessimistic(self.problem, prediction) - mean)
 
 
 def pessimistic(problem: DesignProblem, prediction: Prediction) -> FloatArray:

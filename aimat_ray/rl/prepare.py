@@ -79,6 +79,9 @@ def read_inputs(settings: DesignSettings, say: Say = logger.info) -> Inputs:
     goals = tuple(_goals(settings, problem, data, asked))
     for goal in goals:
         say(goal.describe(problem))
+    for key in dict.fromkeys(item.quantity for goal in goals for item in goal.objectives):
+        if key in problem.cautions:
+            say(f"caution: {problem.cautions[key]}")
     return Inputs(settings, problem, data, goals, task_of(settings, problem, data, goals))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.surrogate.artifacts import ModelState
+from aimat_ray.surrogate.domain import OUTSIDE
 
 FloatArray = NDArray[np.float64]
 
@@ -21,6 +22,9 @@ BAND_EDGES = (0.1, 0.2, 0.4)
 MIN_BAND_ROWS = 40
 MIN_ROWS = 10
 UNCALIBRATED = 1e6  # quantile of a property that can't be calibrated: its interval is the plausible range
+# Beyond the first distance to a measured value of a property nothing was calibrated: up to the second, its interval
+# grows to the whole plausible range.
+BEYOND = (OUTSIDE, 1.0)
 _PRIOR = 2.5  # weight of the pull of the exponents towards zero, in rows
 _SPREAD_OFFSET, _DISTANCE_OFFSET, _MEAN_OFFSET = 0.1, 0.05, 0.1
 _MAX_EXPONENT = 1.5
@@ -131,6 +135,8 @@ class IntervalCalibrator:
         columns = zip(distance.T, a["nodes"], a["quantiles"], strict=True)
         half = error * np.stack([np.interp(*column) for column in columns], axis=1)
         low, high = a["plausible"].T
+        unknown = np.clip((distance - BEYOND[0]) / (BEYOND[1] - BEYOND[0]), 0.0, 1.0)
+        half = np.maximum(half, unknown * (high - low))
         return np.clip(mean - half, low, high), np.clip(mean + half, low, high)
 
     def with_property(self, p: int, other: IntervalCalibrator) -> IntervalCalibrator:

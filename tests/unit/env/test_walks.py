@@ -55,6 +55,19 @@ def test_robust_goals_lie_inside_the_domain(problem: DesignProblem) -> None:
     assert verdict.thresholds[0] and not verdict.goal[0]
 
 
+def test_caution_says_how_far_out_on_the_pessimistic_side_goals_are_judged(problem: DesignProblem) -> None:
+    task, predictor = small_world(problem)
+    prediction = predictor.predict(walks_at(task, predictor, ["Zr60Cu24Al16"]).at_frac)
+    prediction = replace(prediction, lower=prediction.mean - 8.0, upper=prediction.mean + 4.0)
+    for caution, expected_drop in ((1.0, 8.0), (0.25, 2.0)):
+        reward = RewardSettings(robust=True, caution=caution)
+        judged = replace(task, settings=task.settings.model_copy(update={"reward": reward})).judged(prediction)
+        dmax, tl = problem.quantity_index("dmax_mm"), problem.quantity_index("tl_k")
+        np.testing.assert_allclose(prediction.mean[:, dmax] - judged[:, dmax], expected_drop, atol=1e-9)
+        np.testing.assert_allclose(judged[:, tl] - prediction.mean[:, tl], expected_drop / 2, atol=1e-9)
+        assert (judged[:, -1] < problem.with_derived(prediction.mean)[:, -1]).all()  # the ratio Tg/Tl as well
+
+
 def test_starts_are_feasible_and_not_at_the_goal(problem: DesignProblem) -> None:
     task, predictor = small_world(problem)
     state = fresh_walks(task, predictor, both_bases(300), np.random.default_rng(0))

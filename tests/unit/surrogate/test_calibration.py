@@ -5,6 +5,7 @@ import pytest
 
 from aimat_ray.surrogate.calibration import (
     BAND_EDGES,
+    BEYOND,
     CONFIDENCE,
     ClassCalibrator,
     IntervalCalibrator,
@@ -94,6 +95,7 @@ def test_a_property_with_too_few_residuals_gets_the_plausible_range():
 
 def test_inflation_scales_the_half_width():
     r = _residuals()
+    r = r.rows(r.distance[:, 0] <= BEYOND[0])
     plain = IntervalCalibrator().fit(r, PLAUSIBLE).intervals(r.mean, r.spread, r.distance, r.route)
     wide = IntervalCalibrator().fit(r, PLAUSIBLE, np.array([1.5])).intervals(r.mean, r.spread, r.distance, r.route)
     assert np.allclose(wide[1] - wide[0], 1.5 * (plain[1] - plain[0]))
@@ -137,3 +139,14 @@ def test_a_classifier_that_is_worse_than_chance_is_not_turned_round():
     p = rng.random(500)
     calibrator = ClassCalibrator().fit(p, (p < 0.5) * 1.0)
     assert (calibrator.slope, calibrator.shift) == (1.0, 0.0)
+
+
+def test_far_from_every_measured_value_the_interval_is_the_plausible_range():
+    plausible = np.array([[0.0, 1000.0]])
+    calibrator = IntervalCalibrator().fit(_residuals(), plausible)
+    distance = np.array([[0.69], [0.85], [1.0], [99.0]])
+    mean, spread, route = np.full((4, 1), 500.0), np.ones((4, 1)), np.ones(4)
+    lower, upper = calibrator.intervals(mean, spread, distance, route)
+    width = (upper - lower)[:, 0]
+    assert width[0] < 200
+    assert width[0] < width[1] <= width[2] == width[3] == 1000.0

@@ -92,6 +92,7 @@ def test_train_prints_scores_with_split_and_interval(run, tmp_path):
     assert shown.exit_code == 0
     assert "unseen chemical systems" in shown.stdout
     assert "SYNTHETIC" in shown.stdout
+    assert "hardly predictable" in shown.stderr
 
 
 def test_show_of_nothing_is_a_clear_error(run, tmp_path):
