@@ -116,7 +116,9 @@ class EvaluationSettings(Settings):
     episodes: Count = 100
     seeds: Count = 3
     lookahead: Count = 16
+    starts: Literal["test", "tuning"] = "test"  # choose settings on tuning starts, report on test starts
     ceiling_episodes: Count = 32
+    curve_episodes: Annotated[int, Field(ge=0)] = 32  # starts of the searches that only the price curves need
     settle_steps: Annotated[int, Field(ge=0)] = 16  # steps beyond the first goal composition, to a safer one
 
 

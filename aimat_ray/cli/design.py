@@ -150,6 +150,11 @@ def show_result(document: dict[str, Any], folder: Path) -> None:
     share = evaluation["confirmed_share"]
     if share is not None:
         console.print(f"share of the goals that an independent surrogate confirms: {share:.2f}")
+    designs = evaluation["designs"]
+    console.print(
+        f"{designs['settled']} successful walks settled on {designs['distinct']} different designs "
+        f"in {designs['families']} families"
+    )
     if document["data"]["synthetic"]:
         console.print("SYNTHETIC data: these alloys exist in a made-up world", style="yellow")
     candidates = pd.read_csv(document["candidates"]["path"])

@@ -64,6 +64,7 @@ class Episodes:
         steps: Steps taken, [B].
         final: Where each walk ended: at its goal, at its last composition, or infeasible.
         predictions: Surrogate predictions spent on the whole batch, starts not included.
+        spent: The same per walk, up to its end, [B].
         n_steps: Steps of all walks.
         n_legal: Legal steps of all walks.
         n_feasible: Feasible steps of all walks.
@@ -75,6 +76,7 @@ class Episodes:
     steps: NDArray[np.intp]
     final: WalkState
     predictions: int
+    spent: FloatArray
     n_steps: int
     n_legal: int
     n_feasible: int
@@ -114,13 +116,14 @@ def run_episodes(
         keep_path: Whether to keep all compositions.
     """
     spent = predictor.n_predictions
-    state, tally = start, _Tally()
+    state, tally, price = start, _Tally(), np.zeros(len(start))
     goal = np.zeros(len(start), dtype=bool)
     walking = np.arange(len(start))
     path = [start.at_frac.copy()] if keep_path else []
     for _ in range(max_steps or task.settings.max_steps):
-        current = state.rows(walking)
+        current, before = state.rows(walking), predictor.n_predictions
         after, verdict, _, _ = advance(task, predictor, current, choose(current, rng))
+        price[walking] += (predictor.n_predictions - before) / len(walking)
         tally.n_steps += len(after)
         tally.n_legal += int(verdict.legal.sum())
         tally.n_feasible += int(verdict.feasible.sum())
@@ -137,6 +140,7 @@ def run_episodes(
         steps=state.step,
         final=state,
         predictions=predictor.n_predictions - spent,
+        spent=price,
         n_steps=tally.n_steps,
         n_legal=tally.n_legal,
         n_feasible=tally.n_feasible,

@@ -34,6 +34,7 @@ class Method:
 
 LONGEST_BASE = 12  # an element symbol; whatever else a file says there must not fill the page
 SUBJECT, NOISY, LOOKAHEAD = "policy", "policy_noise", "policy_lookahead"
+POLICY_BY_NET = "policy_lookahead_distilled"
 METHODS: dict[str, Method] = {
     SUBJECT: Method("Trained policy", "one", "deterministic"),
     NOISY: Method("Policy with run-time noise", "one"),
@@ -44,7 +45,10 @@ METHODS: dict[str, Method] = {
     "local_search": Method("Local search", "one", "keeps a random move when it helps"),
     "random": Method("Random moves", "one"),
     "zero_action": Method("No move at all", "one", "the fresh start as it is"),
-    "net_16": Method(
+    POLICY_BY_NET: Method(
+        "Policy with distilled lookahead", "one", "16 moves around its own, scored by a distilled net"
+    ),
+    "net_scored_16": Method(
         "Best of 16, distilled surrogate", "one", "16 moves scored by a distilled net, one true prediction"
     ),
     "greedy_16": Method("Greedy search", "sixteen", "tries 16 moves a step and takes the best"),
@@ -164,7 +168,9 @@ class Facts:
     def best_control(self, price: Price) -> Rate | None:
         """The most successful control of a price class."""
         others = [
-            rate for rate in self.rates if rate.key not in (SUBJECT, NOISY, LOOKAHEAD) and rate.method.price == price
+            rate
+            for rate in self.rates
+            if rate.key not in (SUBJECT, NOISY, LOOKAHEAD, POLICY_BY_NET) and rate.method.price == price
         ]
         return max((rate for rate in others if math.isfinite(rate.mean)), key=lambda rate: rate.mean, default=None)
 
@@ -264,7 +270,8 @@ def _subject(files: RunFiles) -> Rate | None:
 def _others(files: RunFiles) -> list[Rate]:
     evaluation = dig(files.evaluation, "evaluation")
     rates = []
-    for key, name in (("sr_goal_noise", NOISY), ("sr_goal_lookahead", LOOKAHEAD)):
+    forms = {"sr_goal_noise": NOISY, "sr_goal_lookahead_distilled": POLICY_BY_NET, "sr_goal_lookahead": LOOKAHEAD}
+    for key, name in forms.items():
         rates.append(_rate(name, METHODS[name], dig(evaluation, key)))
     controls = dig(evaluation, "controls")
     for key, entry in controls.items() if isinstance(controls, dict) else ():

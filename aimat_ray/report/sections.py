@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from aimat_ray.report.candidate_table import candidate_table
-from aimat_ray.report.facts import PRICES, SUBJECT, Facts, Rate, Threshold
+from aimat_ray.report.facts import PRICES, SUBJECT, Facts, Rate, Threshold, method_label
 from aimat_ray.report.figures import SuccessCurve, success_alt, success_drawing
 from aimat_ray.report.headline import SIGNATURES, material, price_remark
 from aimat_ray.report.markup import Child, Html, el, join
@@ -234,12 +234,12 @@ def _curves(facts: Facts) -> Html | None:
     found = dig(facts.evaluation, "success_vs_predictions")
     curves = [
         SuccessCurve(
-            label=str(key).replace("_", " "),
+            label=method_label(str(key)),
             **{
                 name: [number(dig(point, name)) for point in listed(points)]
                 for name in ("predictions", "mean", "lower", "upper")
             },
-            highlight=key == SUBJECT,
+            highlight=key in (SUBJECT, dig(facts.evaluation, "method")),
         )
         for key, points in (found.items() if isinstance(found, dict) else ())
     ]

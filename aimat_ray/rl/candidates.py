@@ -16,6 +16,7 @@ from aimat_ray.prediction import DomainReason, Prediction
 from aimat_ray.rl.ledger import NEW_AT_PCT, Stages, distance_to_measured_at_pct, nearest_at_pct, pass_stages
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.run_dir import RunDirectory
+from aimat_ray.search.diversity import families
 
 MAX_CANDIDATES = 50
 MIN_DISTANCE_AT_PCT = 1.0  # candidates nearer to a better one than this are left out
@@ -39,7 +40,7 @@ def write_candidates(
     run_id = run.read_json("run.json")["run_id"]
     rows = [] if walks is None else candidate_rows(bench, walks, np.array(methods, dtype=object), run_id)
     run.write_table("candidates.csv", rows)
-    return {"path": str(run / "candidates.csv"), "n": len(rows)}
+    return {"path": str(run / "candidates.csv"), "n": len(rows), "families": len({row["family"] for row in rows})}
 
 
 def candidate_rows(
@@ -58,12 +59,14 @@ def candidate_rows(
     judged = bench.judge.predict(rounded.at_frac)
     margin = _agreed_margin(bench, rounded, judged)
     order = np.lexsort((-margin, ~stages.confirmed))
-    kept = _spread_out(rounded.at_frac, order)[:MAX_CANDIDATES]
+    kept = _spread_out(rounded.at_frac, order)
+    family = families(rounded.at_frac[kept], np.arange(len(kept)))
     cluster, centre = _clusters(rounded.at_frac[kept])
     return [
         {"rank": rank + 1, "formula": format_formula(rounded.at_frac[row], bench.problem.elements)}
         | _columns(bench, rounded, judged, stages, margin, int(row))
         | {
+            "family": int(family[rank]) + 1,
             "cluster": int(cluster[rank]),
             "cluster_centre": bool(centre[rank]),
             "method": str(methods[row]),
@@ -84,14 +87,25 @@ def _agreed_margin(bench: Workbench, walks: WalkState, judged: Prediction) -> Fl
 
 
 def _spread_out(at_frac: FloatArray, order: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Rows in order, without those that are nearly a better one."""
-    kept: list[int] = []
+    """Rows in order, without those that are nearly a better one.
+
+    Half of a full list goes to the best rows. The other half belongs first to the best of families that have none yet:
+    walks of one policy tend to end at variants of one alloy, which may all be wrong together.
+    """
+    distinct: list[int] = []
     for row in order:
-        if not kept or nearest_at_pct(at_frac[row][None], at_frac[kept])[0][0] > MIN_DISTANCE_AT_PCT:
-            kept.append(int(row))
-        if len(kept) == MAX_CANDIDATES:
-            break
-    return np.array(kept, dtype=np.intp)
+        if not distinct or nearest_at_pct(at_frac[row][None], at_frac[distinct])[0][0] > MIN_DISTANCE_AT_PCT:
+            distinct.append(int(row))
+    rows = np.array(distinct, dtype=np.intp)
+    if len(rows) <= MAX_CANDIDATES:
+        return rows
+    half = MAX_CANDIDATES - MAX_CANDIDATES // 2
+    family = families(at_frac[rows], np.arange(len(rows)))
+    founders = np.unique(family, return_index=True)[1]
+    preference = np.concatenate([np.arange(half), np.sort(founders), np.arange(half, len(rows))])
+    _, first = np.unique(preference, return_index=True)
+    chosen = preference[np.sort(first)][:MAX_CANDIDATES]
+    return rows[np.sort(chosen)]
 
 
 def _clusters(at_frac: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -16,7 +16,7 @@ from aimat_ray.config import DistilSettings, EnvSettings
 from aimat_ray.data.goals import goal_for_base
 from aimat_ray.env.startable import startable
 from aimat_ray.env.task import DesignTask, fixed_goals, make_task
-from aimat_ray.errors import ArtifactError, ProblemError
+from aimat_ray.errors import ProblemError
 from aimat_ray.prediction import Predictor
 from aimat_ray.rl.distilled_net import DistilledNet
 from aimat_ray.search.distilled import (
@@ -26,6 +26,7 @@ from aimat_ray.search.distilled import (
     chemistry_of,
     distilled_folder,
     features,
+    stored_distilled,
 )
 from aimat_ray.search.fidelity import fidelity
 from aimat_ray.search.teaching import Lessons, lessons_near_paths
@@ -193,19 +194,6 @@ def teaching_task(problem: DesignProblem, data: AlloyData, predictor: Predictor)
 # ---------------------------------------------------------------------------- beside the bundles of the store
 
 
-def stored_distilled(store: SurrogateStore, name: str, version: str) -> DistilledSurrogate | None:
-    """The distilled twin of a stored bundle; None where it was never made, or is damaged or of another teacher."""
-    folder = distilled_folder(store.root, name, version)
-    if not folder.is_dir():
-        return None
-    try:
-        found = DistilledSurrogate.load(folder)
-    except ArtifactError as error:
-        logger.warning("%s", error.message)
-        return None
-    return found if found.teacher == version else None
-
-
 def get_or_distil(
     store: SurrogateStore,
     name: str,
@@ -229,11 +217,11 @@ def get_or_distil(
         seed: Of walks and weights.
     """
     version = predictor.version
-    found = None if again else stored_distilled(store, name, version)
+    found = None if again else stored_distilled(store.root, name, version)
     if found is not None:
         return found
     with store.lock(name, f"distil-{version}", timeout_s=-1):
-        found = None if again else stored_distilled(store, name, version)
+        found = None if again else stored_distilled(store.root, name, version)
         if found is None:
             found = distil(make_task(), predictor, settings or DistilSettings(), say, seed)
             found.save(Path(distilled_folder(store.root, name, version)))

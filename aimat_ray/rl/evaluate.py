@@ -17,6 +17,7 @@ from aimat_ray.rl.methods import (
     LOOKAHEAD,
     NOISY,
     POLICY,
+    POLICY_BY_NET,
     MethodResult,
     cached_ceiling,
     evolution_result,
@@ -29,6 +30,7 @@ from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.statistics import Rate
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_build import join
+from aimat_ray.search.diversity import distinct_rows, families
 
 
 def evaluate(
@@ -44,7 +46,7 @@ def evaluate(
         main: The method that the run is about; like a policy it settles on safe designs.
     """
     results = {}
-    methods = standard_methods(policy, archive, bench.settings.evaluation.lookahead)
+    methods = standard_methods(policy, archive, bench.settings.evaluation.lookahead, bench.distilled is not None)
     for name in ([main] if main == EVOLUTION else []) + list(methods):
         if name == EVOLUTION:
             results[name] = evolution_result(bench)
@@ -90,6 +92,7 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
         "method": main,
         "episodes": own.rate.n,
         "seeds": len(own.episodes),
+        "starts": bench.settings.evaluation.starts,
         "sr_legal": legal / max(steps, 1),
         "sr_cls": feasible / max(legal, 1),
         "sr80": {k: float(m) / max(feasible, 1) for k, m in zip(bench.problem.quantity_keys, met, strict=True)},
@@ -99,10 +102,16 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
         "confirmed": Rate.of(confirmed, goals).as_dict(),
         "confirmed_at_first_goal": Rate.of(at_border, goals).as_dict(),
         "settle_predictions": own.settle_predictions / goals if goals else None,
+        "designs": distinct_designs(own),
         "ledger": ledger,
         "per_base": per_base(bench, results),
     }
-    for name, key in ((LOOKAHEAD, "sr_goal_lookahead"), (NOISY, "sr_goal_noise")):
+    further = {
+        LOOKAHEAD: "sr_goal_lookahead",
+        NOISY: "sr_goal_noise",
+        POLICY_BY_NET: "sr_goal_lookahead_distilled",
+    }
+    for name, key in further.items():
         if name in results:
             document[key] = results[name].as_dict()
     return document
@@ -122,6 +131,20 @@ def per_base(bench: Workbench, results: dict[str, MethodResult]) -> dict[str, di
 def _confirmed(bench: Workbench, designs: list[WalkState]) -> int:
     """How many designs at the goal the judge confirms."""
     return sum(int(confirmed_by(bench.task, bench.judge, design).sum()) for design in designs)
+
+
+def distinct_designs(result: MethodResult) -> dict[str, int]:
+    """How many different designs a method's walks settled on: by 1 at%, and families of variants."""
+    settled = [state.at_frac for state in result.settled if state is not None]
+    if not settled:
+        return {"settled": 0, "distinct": 0, "families": 0}
+    at_frac = np.concatenate(settled)
+    order = np.arange(len(at_frac))
+    return {
+        "settled": len(at_frac),
+        "distinct": len(distinct_rows(at_frac, np.zeros(len(at_frac)))),
+        "families": int(families(at_frac, order).max()) + 1,
+    }
 
 
 def ledger_of(bench: Workbench, result: MethodResult) -> dict[str, int | None]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from aimat_ray.env.walk import WalkState
 from aimat_ray.rl.candidates import write_candidates
+from aimat_ray.rl.curves import success_curves
 from aimat_ray.rl.evaluate import ceiling_control, episode_rows, evaluate, evaluation_document, goal_walks
-from aimat_ray.rl.methods import LOOKAHEAD, NOISY, POLICY
+from aimat_ray.rl.methods import LOOKAHEAD, NOISY, POLICY, POLICY_BY_NET
 from aimat_ray.rl.policy import Policy
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
@@ -46,8 +47,11 @@ def finish_run(
     evaluation["controls"] |= ceiling_control(bench, say)
     if archive is not None:
         evaluation["archive"] = {"n": len(archive), "predictions": archive.predictions_spent}
+    evaluation["success_vs_predictions"] = success_curves(bench, results, policy, main)
+    if bench.distilled is not None:
+        evaluation["distilled"] = {"version": bench.distilled.version, "fidelity": bench.distilled.fidelity}
     evaluation["goal"] = goals_document(bench.problem, bench.goals)
-    walks, methods = goal_walks(results, [main, LOOKAHEAD, NOISY], found)
+    walks, methods = goal_walks(results, [main, LOOKAHEAD, POLICY_BY_NET, NOISY], found)
     run.write_table("evaluation_episodes.parquet", episode_rows(bench, results))
     document = {
         "run_dir": str(run.path),

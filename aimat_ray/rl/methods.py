@@ -22,9 +22,12 @@ from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAct
 _TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
 RUN_TIME_NOISE = 0.2
 POLICY, LOOKAHEAD, NOISY = "policy", "policy_lookahead", "policy_noise"
-EVOLUTION = "evolution"
+POLICY_BY_NET = "policy_lookahead_distilled"
+EVOLUTION, NET_SCORED = "evolution", "net_scored_16"
+_TUNING_STREAM = 2_000
 
-MakeChooser = Callable[[Workbench, CountingPredictor], Chooser]
+MakeChooser = Callable[[Workbench, CountingPredictor, CountingPredictor | None], Chooser]
+"""Workbench, the counter that episodes run on, and a counter of the distilled surrogate where there is one."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class MethodResult:
         episodes: One batch per seed.
         settled: Per seed the designs that the successful walks settled on; None where there was no success.
         settle_predictions: What the settling cost, in all.
+        scores: Answers of the distilled surrogate that the episodes took; they are no predictions.
     """
 
     name: str
     episodes: tuple[Episodes, ...]
     settled: tuple[WalkState | None, ...]
     settle_predictions: int
+    scores: int = 0
 
     @property
     def rate(self) -> Rate:
@@ -57,31 +62,47 @@ class MethodResult:
         """For the evaluation document."""
         successes = sum(int(e.goal.sum()) for e in self.episodes)
         total = sum(e.predictions for e in self.episodes)
-        return self.rate.as_dict() | {
+        document = self.rate.as_dict() | {
             "predictions": self.predictions_per_episode,
             "predictions_per_success": total / successes if successes else None,
             "episodes": self.rate.n,
         }
+        return document | ({"distilled_scores": self.scores / max(self.rate.n, 1)} if self.scores else {})
 
 
-def standard_methods(policy: Policy | None, archive: Archive | None, lookahead: int) -> dict[str, MakeChooser]:
-    """The policy in its three forms and its controls."""
+def standard_methods(
+    policy: Policy | None, archive: Archive | None, lookahead: int, distilled: bool = False
+) -> dict[str, MakeChooser]:
+    """The policy in its forms and its controls.
+
+    Args:
+        policy: The trained policy, if any.
+        archive: Goal alloys, if any.
+        lookahead: Candidates of the policy with lookahead.
+        distilled: Whether there is a distilled surrogate to score moves.
+    """
     methods: dict[str, MakeChooser] = {}
     if policy is not None:
         noisy = Policy(policy.task, policy.actor, RUN_TIME_NOISE)
         proposals = PolicyProposals(policy)
         methods |= {
-            POLICY: lambda bench, counter: policy,
-            NOISY: lambda bench, counter: noisy,
-            LOOKAHEAD: lambda bench, counter: Greedy(bench.task, counter, lookahead, proposer=proposals),
+            POLICY: lambda bench, counter, net: policy,
+            NOISY: lambda bench, counter, net: noisy,
+            LOOKAHEAD: lambda bench, counter, net: Greedy(bench.task, counter, lookahead, proposer=proposals),
         }
+        if distilled:
+            methods[POLICY_BY_NET] = lambda bench, counter, net: Greedy(
+                bench.task, counter, lookahead, scorer=net, proposer=proposals
+            )
     if archive is not None:
-        methods["archive_walk"] = lambda bench, counter: ArchiveWalk.of(archive, bench.task)
+        methods["archive_walk"] = lambda bench, counter, net: ArchiveWalk.of(archive, bench.task)
+    if distilled:
+        methods[NET_SCORED] = lambda bench, counter, net: Greedy(bench.task, counter, 16, scorer=net)
     return methods | {
-        "zero_action": lambda bench, counter: ZeroAction(bench.task),
-        "random": lambda bench, counter: RandomAction(bench.task),
-        "local_search": lambda bench, counter: LocalSearch(bench.task, counter),
-        "greedy_16": lambda bench, counter: Greedy(bench.task, counter, 16),
+        "zero_action": lambda bench, counter, net: ZeroAction(bench.task),
+        "random": lambda bench, counter, net: RandomAction(bench.task),
+        "local_search": lambda bench, counter, net: LocalSearch(bench.task, counter),
+        "greedy_16": lambda bench, counter, net: Greedy(bench.task, counter, 16),
     }
 
 
@@ -94,30 +115,39 @@ def run_method(bench: Workbench, name: str, make: MakeChooser, settles: bool = F
         make: Builds its chooser.
         settles: Whether successful walks go on to a safer design.
     """
-    episodes, settled, cost = [], [], 0
+    episodes, settled, cost, scores = [], [], 0, 0
     for stream, start in test_starts(bench):
-        counter = CountingPredictor(bench.predictor)
+        counter, net = CountingPredictor(bench.predictor), distilled_counter(bench)
         rng = np.random.default_rng([bench.settings.seed, stream, 1])
-        choose = make(bench, counter)
+        choose = make(bench, counter, net)
         walked = run_episodes(bench.task, counter, start, choose, rng)
         episodes.append(walked)
+        scores += net.n_predictions if net is not None else 0
         safe = None
         if settles and walked.goal.any():
             counter = CountingPredictor(bench.predictor)
-            choose, arrived = make(bench, counter), walked.final.rows(walked.goal)
+            choose, arrived = make(bench, counter, net), walked.final.rows(walked.goal)
             safe = settle(bench.task, counter, arrived, choose, rng, bench.settings.evaluation.settle_steps)
             cost += counter.n_predictions
         elif walked.goal.any():
             safe = walked.final.rows(walked.goal)
         settled.append(safe)
-    return MethodResult(name, tuple(episodes), tuple(settled), cost)
+    return MethodResult(name, tuple(episodes), tuple(settled), cost, scores)
+
+
+def distilled_counter(bench: Workbench) -> CountingPredictor | None:
+    """The run's distilled surrogate, counting; None where there is none."""
+    return None if bench.distilled is None else CountingPredictor(bench.distilled)
 
 
 def test_starts(bench: Workbench) -> Iterator[tuple[int, WalkState]]:
-    """Fresh starts of every evaluation seed; the same for every method."""
+    """Fresh starts of every evaluation seed; the same for every method.
+
+    Settings are chosen on starts of another stream (`evaluation.starts: tuning`), so that these stay unseen.
+    """
     settings = bench.settings.evaluation
     for k in range(settings.seeds):
-        stream = _TEST_STREAM + k
+        stream = (_TUNING_STREAM if settings.starts == "tuning" else _TEST_STREAM) + k
         rng = np.random.default_rng([bench.settings.seed, stream])
         base = np.arange(settings.episodes, dtype=np.intp) % len(bench.task.bases)
         yield stream, fresh_walks(bench.task, bench.predictor, base, rng)
@@ -143,6 +173,7 @@ def evolution_result(bench: Workbench) -> MethodResult:
     verdict = judge(bench.task, final)
     met = beyond_80(bench.task, final)[verdict.feasible].sum(axis=0)
     counts = len(final), int(verdict.legal.sum()), int(verdict.feasible.sum())
-    episodes = Episodes(verdict.goal, away, final, int(found.predictions.sum()), *counts, met)
+    spent = found.predictions.astype(np.float64)
+    episodes = Episodes(verdict.goal, away, final, int(spent.sum()), spent, *counts, met)
     settled = final.rows(verdict.goal) if verdict.goal.any() else None
     return MethodResult(EVOLUTION, (episodes,), (settled,), 0)

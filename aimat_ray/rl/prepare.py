@@ -17,6 +17,7 @@ from aimat_ray.errors import ProblemError
 from aimat_ray.problem import DesignProblem, load_problem
 from aimat_ray.registry.client import SurrogateClient
 from aimat_ray.registry.store import SurrogateStore
+from aimat_ray.search.distilled import DistilledSurrogate, stored_distilled
 
 if TYPE_CHECKING:
     from aimat_ray.surrogate.bundle import SurrogateBundle
@@ -54,11 +55,13 @@ class Workbench(Inputs):
         bundle: The surrogate that the agent trains on.
         judge: An independent surrogate, used only to confirm.
         predictor: Client of the surrogate.
+        distilled: Its distilled twin where the store has one; it scores moves and never judges.
     """
 
     bundle: SurrogateBundle
     judge: SurrogateBundle
     predictor: SurrogateClient
+    distilled: DistilledSurrogate | None = None
 
 
 def read_inputs(settings: DesignSettings, say: Say = logger.info) -> Inputs:
@@ -112,7 +115,8 @@ def prepare(inputs: Inputs, say: Say = logger.info) -> Workbench:
         predictor = _serve(store, bundle)
     else:
         predictor = SurrogateClient.stored(store.root, bundle.version)
-    bench = Workbench(**vars(inputs), bundle=bundle, judge=judge, predictor=predictor)
+    distilled = stored_distilled(store.root, bundle.name, bundle.version)
+    bench = Workbench(**vars(inputs), bundle=bundle, judge=judge, predictor=predictor, distilled=distilled)
     return without_dead_bases(bench, say) if len(bench.goals) > 1 else bench
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import shutil
 import uuid
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ ROOT_SHIFT = 1e-4  # under the root of a fraction, so that its slope stays finit
 N_LAYERS = 3
 _WEIGHTS, _MANIFEST = "net.npz", "distilled.json"
 _CHUNK = 4096
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +186,19 @@ def answer_columns(prediction: Prediction) -> FloatArray:
 def distilled_folder(store_root: Path, bundle_name: str, bundle_version: str) -> Path:
     """Where the distilled twin of a stored bundle lies: beside its versions, under its version."""
     return store_root / bundle_name / "distilled" / bundle_version
+
+
+def stored_distilled(store_root: Path, bundle_name: str, bundle_version: str) -> DistilledSurrogate | None:
+    """The distilled twin of a stored bundle; None where it was never made, or is damaged or of another teacher."""
+    folder = distilled_folder(store_root, bundle_name, bundle_version)
+    if not folder.is_dir():
+        return None
+    try:
+        found = DistilledSurrogate.load(folder)
+    except ArtifactError as error:
+        logger.warning("%s", error.message)
+        return None
+    return found if found.teacher == bundle_version else None
 
 
 def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:

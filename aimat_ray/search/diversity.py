@@ -9,6 +9,7 @@ from aimat_ray.data.composition import from_at_pct
 from aimat_ray.env.legality import FloatArray
 
 SAME_WITHIN_AT_PCT = 1.0
+FAMILY_WITHIN_AT_PCT = 5.0  # of the atoms exchanged: what a laboratory would call variants of one alloy
 
 
 def distinct_rows(
@@ -57,3 +58,26 @@ def spread_rows(at_frac: FloatArray, n: int, first: NDArray[np.intp]) -> NDArray
         chosen.append(farthest)
         gap = np.minimum(gap, np.abs(at_frac - at_frac[farthest]).sum(axis=1))
     return np.array(chosen[:n], dtype=np.intp)
+
+
+def families(
+    at_frac: FloatArray, order: NDArray[np.intp], within_at_pct: float = FAMILY_WITHIN_AT_PCT
+) -> NDArray[np.intp]:
+    """Sort compositions into families around the best ones.
+
+    Args:
+        at_frac: Compositions, [N, E].
+        order: Rows, best first: whoever is in no family yet founds one.
+        within_at_pct: Largest distance to the founder, at% of the atoms exchanged.
+
+    Returns:
+        Number of each row's family, [N], counted from 0 in the order of the founders.
+    """
+    family = np.full(len(at_frac), -1, dtype=np.intp)
+    n = 0
+    for row in order:
+        if family[row] < 0:
+            away = 50.0 * np.abs(at_frac - at_frac[row]).sum(axis=1)
+            family[(family < 0) & (away <= within_at_pct + 1e-9)] = n
+            n += 1
+    return family

@@ -90,7 +90,18 @@ def test_cluster_centres_are_the_members_nearest_to_their_mean(bench: Any) -> No
 def test_the_list_is_limited(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "MAX_CANDIDATES", 3)
     rows = rows_of(bench, *(f"Zr{90 - cu}Cu{cu}Al10" for cu in range(22, 40, 2)))
-    assert [row["formula"] for row in rows] == ["Zr52Cu38Al10", "Zr54Cu36Al10", "Zr56Cu34Al10"]
+    # the best two, and the best one more than 5 at% away from the best
+    assert [row["formula"] for row in rows] == ["Zr52Cu38Al10", "Zr54Cu36Al10", "Zr58Cu32Al10"]
+
+
+def test_a_full_list_keeps_room_for_other_families(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "MAX_CANDIDATES", 4)
+    variants = [f"Zr{90 - cu}Cu{cu}Al10" for cu in (40, 38, 36, 34)]  # the best four: one family and the end of it
+    other = "Zr50Cu30Ni10Al10"
+    rows = rows_of(bench, *variants, other, "Zr60Cu24Al12Ni4")
+    # by margin: 40 38 36 34 (30 Ni10) (24 Ni4); two go to the best, two to families without a member
+    assert [row["formula"] for row in rows] == [*variants[:2], variants[3], other]
+    assert [row["family"] for row in rows] == [1, 1, 2, 3]
 
 
 def test_true_is_absent_where_the_truth_is_unknown(bench: Any) -> None:
@@ -108,7 +119,7 @@ def test_the_table_is_written_also_when_nothing_reached_the_goal(bench: Any, tmp
     written = pd.read_csv(run / "candidates.csv")
     assert written["formula"].tolist() == [BEST, BARELY]
     assert set(written["run_id"]) == {"zr-9"}
-    assert write_candidates(bench, None, [], run) == {"path": str(run / "candidates.csv"), "n": 0}
+    assert write_candidates(bench, None, [], run) == {"path": str(run / "candidates.csv"), "n": 0, "families": 0}
     assert pd.read_csv(run / "candidates.csv").empty
     missed = walks_at(bench.task, bench.predictor, ["Zr70Cu15Al15"])  # after rounding, say
     assert write_candidates(bench, missed, ["policy"], run)["n"] == 0

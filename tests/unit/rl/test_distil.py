@@ -17,9 +17,9 @@ from aimat_ray.errors import ArtifactError
 from aimat_ray.prediction import Predictor
 from aimat_ray.problem import DesignProblem
 from aimat_ray.registry.store import SurrogateStore
-from aimat_ray.rl.distil import distil, get_or_distil, redistilled, stored_distilled
+from aimat_ray.rl.distil import distil, get_or_distil, redistilled
 from aimat_ray.rl.distilled_net import DistilledNet
-from aimat_ray.search.distilled import DistilledSurrogate, chemistry_of, features
+from aimat_ray.search.distilled import DistilledSurrogate, chemistry_of, features, stored_distilled
 
 SMALL = DistilSettings(
     answers=3_000, led_answers=1_000, held_out_answers=1_000, width=32, epochs=20, batch_size=128, lr=5e-3
@@ -127,7 +127,7 @@ def test_a_new_version_of_the_surrogate_gets_a_new_net(
     assert get_or_distil(store, "default", task_of_now, teacher, tiny).version == first.version
     assert len(made) == 1  # found, not made again
     swapped = replace(teacher, version="analytic-2")
-    assert stored_distilled(store, "default", "analytic-2") is None
+    assert stored_distilled(store.root, "default", "analytic-2") is None
     second = get_or_distil(store, "default", task_of_now, swapped, tiny)
     assert (first.teacher, second.teacher, len(made)) == ("analytic-1", "analytic-2", 2)
     assert get_or_distil(store, "default", task_of_now, teacher, tiny, again=True).version == first.version  # same seed

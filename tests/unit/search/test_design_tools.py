@@ -15,7 +15,7 @@ from aimat_ray.problem import DesignProblem
 from aimat_ray.search.controls import ZeroAction
 from aimat_ray.search.demonstrations import demonstrate, greedy_demonstrations
 from aimat_ray.search.design import METHODS, search_designs
-from aimat_ray.search.diversity import distinct_rows, spread_rows
+from aimat_ray.search.diversity import distinct_rows, families, spread_rows
 from aimat_ray.search.lookahead import LookaheadLabeler
 
 
@@ -116,6 +116,14 @@ def test_distinct_rows_keep_the_better_of_two_equal_ones() -> None:
     np.testing.assert_array_equal(distinct_rows(at_frac, np.array([1.0, 2, 0, 3]), n=2), [3, 1])
     np.testing.assert_array_equal(distinct_rows(at_frac, np.arange(4.0), within_at_pct=50.0), [3])
     assert len(distinct_rows(at_frac[:0], np.zeros(0))) == 0
+
+
+def test_families_gather_around_the_best() -> None:
+    at_frac = np.array([[0.5, 0.5], [0.54, 0.46], [0.58, 0.42], [0.9, 0.1], [0.55, 0.45]])
+    # row 2 founds a family of all within 5 at%: rows 1 and 4; row 0 is 8 at% away
+    np.testing.assert_array_equal(families(at_frac, np.array([2, 0, 1, 3, 4])), [1, 0, 0, 2, 0])
+    np.testing.assert_array_equal(families(at_frac, np.array([0, 1, 2, 3, 4])), [0, 0, 1, 2, 0])
+    assert len(families(at_frac[:0], np.zeros(0, dtype=np.intp))) == 0
 
 
 def test_spread_rows_go_to_the_farthest() -> None:
