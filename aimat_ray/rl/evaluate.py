@@ -46,7 +46,7 @@ def evaluate(
         main: The method that the run is about; like a policy it settles on safe designs.
     """
     results = {}
-    methods = standard_methods(policy, archive, bench.settings.evaluation.lookahead, bench.distilled is not None)
+    methods = standard_methods(policy, archive, bench.settings.evaluation.lookahead, bench.scorer is not None)
     for name in ([main] if main == EVOLUTION else []) + list(methods):
         if name == EVOLUTION:
             results[name] = evolution_result(bench)

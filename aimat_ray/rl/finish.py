@@ -48,8 +48,8 @@ def finish_run(
     if archive is not None:
         evaluation["archive"] = {"n": len(archive), "predictions": archive.predictions_spent}
     evaluation["success_vs_predictions"] = success_curves(bench, results, policy, main)
-    if bench.distilled is not None:
-        evaluation["distilled"] = {"version": bench.distilled.version, "fidelity": bench.distilled.fidelity}
+    if bench.scorer is not None:
+        evaluation["distilled"] = {"version": bench.scorer.version, "fidelity": bench.scorer.fidelity}
     evaluation["goal"] = goals_document(bench.problem, bench.goals)
     walks, methods = goal_walks(results, [main, LOOKAHEAD, POLICY_BY_NET, NOISY], found)
     run.write_table("evaluation_episodes.parquet", episode_rows(bench, results))

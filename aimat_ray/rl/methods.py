@@ -137,7 +137,7 @@ def run_method(bench: Workbench, name: str, make: MakeChooser, settles: bool = F
 
 def distilled_counter(bench: Workbench) -> CountingPredictor | None:
     """The run's distilled surrogate, counting; None where there is none."""
-    return None if bench.distilled is None else CountingPredictor(bench.distilled)
+    return None if bench.scorer is None else CountingPredictor(bench.scorer)
 
 
 def test_starts(bench: Workbench) -> Iterator[tuple[int, WalkState]]:

@@ -63,6 +63,12 @@ class Workbench(Inputs):
     predictor: SurrogateClient
     distilled: DistilledSurrogate | None = None
 
+    @property
+    def scorer(self) -> DistilledSurrogate | None:
+        """The distilled surrogate as long as it imitates the one that answers now; None after a swap, until refreshed."""
+        found = self.distilled
+        return found if found is not None and found.teacher == self.predictor.version else None
+
 
 def read_inputs(settings: DesignSettings, say: Say = logger.info) -> Inputs:
     """Load the data and set the goal.
