@@ -65,7 +65,7 @@ class Workbench(Inputs):
 
     @property
     def scorer(self) -> DistilledSurrogate | None:
-        """The distilled surrogate as long as it imitates the one that answers now; None after a swap, until refreshed."""
+        """The distilled surrogate while it imitates the one that answers now; None after a swap, until refreshed."""
         found = self.distilled
         return found if found is not None and found.teacher == self.predictor.version else None
 
