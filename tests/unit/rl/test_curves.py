@@ -53,7 +53,7 @@ def bench(problem: DesignProblem) -> Any:
         problem=problem,
         predictor=predictor,
         settings=settings,
-        distilled=replace(predictor, version="net"),
+        scorer=replace(predictor, version="net"),
     )
 
 
