@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import Field, create_model
+from starlette.exceptions import HTTPException
 
 from aimat_ray.data.composition import from_mapping, parse_formula, to_at_pct
 from aimat_ray.env.legality import FloatArray
@@ -14,7 +15,7 @@ from aimat_ray.errors import CompositionError, ServiceError
 from aimat_ray.problem import DesignProblem
 from aimat_ray.rl.improve import ImprovedAlloy
 from aimat_ray.serving.context import AppContext
-from aimat_ray.serving.designer import DesignAnswer, DesignAsk
+from aimat_ray.serving.designer import DesignAnswer, DesignAsk, DesignTimeError
 from aimat_ray.serving.replies import BAD_INPUT, UNAVAILABLE, request_id
 from aimat_ray.serving.schemas import Nearest
 from aimat_ray.serving.wire import Wire
@@ -100,7 +101,10 @@ def design_router(context: AppContext) -> APIRouter:
         ask = read_request(body, problem)
         if context.designer is None:
             raise ServiceError("this service does not design; ask one that was started with aimat serve")
-        answer = await context.designer.design(ask)
+        try:
+            answer = await context.designer.design(ask)
+        except DesignTimeError as error:  # 504 and not 503: a client that asks again would wait as long again
+            raise HTTPException(504, error.message) from error
         return {"request_id": request_id(request), **describe(answer, problem)}
 
     return router

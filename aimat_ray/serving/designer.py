@@ -18,7 +18,7 @@ import numpy as np
 
 from aimat_ray.config import EnvSettings
 from aimat_ray.data.sources import AlloyData
-from aimat_ray.errors import AimatError, ConfigError, ProblemError, RunError, ServiceError
+from aimat_ray.errors import AimatError, ConfigError, OverloadError, ProblemError, RunError, ServiceError
 from aimat_ray.prediction import Prediction, Predictor
 from aimat_ray.problem import DesignProblem
 from aimat_ray.registry.canary import canary_rows
@@ -29,8 +29,8 @@ from aimat_ray.serving.runs import FinishedRun, RunShelf
 from aimat_ray.serving.wishes import METHODS, BoundedImprovement
 from aimat_ray.surrogate.base import FloatArray
 
-TIME_LIMIT_S = 20.0
-_SEARCH_SHARE = 0.5  # of the time limit may go into the search's predictions; the rest is for what surrounds them
+TIME_LIMIT_S = 40.0
+_SEARCH_SHARE = 0.25  # of the time limit may go into the search's predictions; the rest is for what surrounds them
 _PROBE_ROWS = 256
 _DISTINCT_AT_PCT = 2.0  # as within one search
 
@@ -77,6 +77,10 @@ class DesignAnswer:
     seconds: float
 
 
+class DesignTimeError(ServiceError):
+    """A design took too long; asking the same again would too."""
+
+
 class Designer(Protocol):
     """What the design route needs."""
 
@@ -105,7 +109,7 @@ class DesignDesk:
 
         Raises:
             BadInputError: The alloy, the method or the wish can't be used.
-            ServiceError: It took too long.
+            DesignTimeError: It took too long.
         """
         began = time.monotonic()
         if ask.method not in METHODS:
@@ -119,7 +123,12 @@ class DesignDesk:
             answers.append(self._improve(ask, timed, judge, method=search, budget=budget))
         if run is not None:
             settings = EnvSettings.model_validate(run.record["settings"]["env"])
-            answers.append(self._improve(ask, timed, judge, policy=self._actor(run), settings=settings))
+            try:
+                answers.append(self._improve(ask, timed, judge, policy=self._actor(run), settings=settings))
+            except DesignTimeError:
+                if not answers:
+                    raise
+                run = None  # what the search found is an answer too
         merged, methods = merge(answers, ask.n_designs)
         return DesignAnswer(merged, methods, run.run_id if run else None, budget, time.monotonic() - began)
 
@@ -197,10 +206,10 @@ class Timed:
         """Predict a batch.
 
         Raises:
-            ServiceError: The time is over.
+            DesignTimeError: The time is over.
         """
         if time.monotonic() > self._end:
-            raise ServiceError(f"the design took more than {self._limit_s:g} s; ask again, or with a smaller budget")
+            raise DesignTimeError(f"the design took more than {self._limit_s:g} s; ask with a smaller budget")
         return self._surrogate.predict(at_frac)
 
     def affordable(self, budget: int, n_elements: int) -> int:
@@ -272,7 +281,7 @@ class ServeDesigner:
         timeout_s: How long one question may take, waiting included.
     """
 
-    def __init__(self, handle: Any, timeout_s: float = TIME_LIMIT_S + 8.0) -> None:
+    def __init__(self, handle: Any, timeout_s: float = TIME_LIMIT_S + 15.0) -> None:
         self._handle = handle
         self._timeout_s = timeout_s
 
@@ -280,14 +289,15 @@ class ServeDesigner:
         """See `Designer`.
 
         Raises:
-            ServiceError: The deployment is gone, has too many questions already, or is too slow.
+            OverloadError: It has too many questions already.
+            ServiceError: The deployment is gone, or too slow.
         """
         try:
             answer: DesignAnswer = await asyncio.wait_for(_wait(self._handle.design.remote(ask)), self._timeout_s)
         except AimatError:
             raise
         except TimeoutError:
-            raise ServiceError(f"no design within {self._timeout_s:g} s: too many ask; try again later") from None
+            raise DesignTimeError(f"no design within {self._timeout_s:g} s: too many ask; try again later") from None
         except Exception as error:  # Ray and Serve raise many kinds
             raise _meaning(error) from error
         return answer
@@ -305,5 +315,5 @@ def _meaning(error: Exception) -> AimatError:
     if isinstance(error, AimatError):
         return error
     if type(error).__name__ == "BackPressureError":
-        return ServiceError("too many designs are being made; try again later")
+        return OverloadError("too many designs are being made; try again later")
     return ServiceError(f"designs are not available ({type(error).__name__})")

@@ -9,14 +9,13 @@ from asgi_caller import Caller
 
 from aimat_ray.data.composition import parse_formula
 from aimat_ray.data.sources import load_data
-from aimat_ray.errors import ServiceError
 from aimat_ray.problem import load_problem
 from aimat_ray.registry.fake import LinearBundle
 from aimat_ray.serving import designer
 from aimat_ray.serving.app import make_app
 from aimat_ray.serving.backend import LocalBackend
 from aimat_ray.serving.context import AppContext
-from aimat_ray.serving.designer import DesignAsk, DesignDesk, LocalDesigner, Timed, merge
+from aimat_ray.serving.designer import DesignAsk, DesignDesk, DesignTimeError, LocalDesigner, Timed, merge
 from aimat_ray.serving.settings import ServingSettings
 from aimat_ray.serving.wishes import BoundedImprovement, DesignRequest, read_wishes
 
@@ -206,11 +205,11 @@ def question(desk, **more):
 
 
 def test_a_slow_surrogate_gets_a_smaller_budget(desk, monkeypatch):
-    monkeypatch.setattr(designer, "TIME_LIMIT_S", 10.0)
-    slow = Slow(1e-3)  # 10 s for 10,000 predictions
+    monkeypatch.setattr(designer, "TIME_LIMIT_S", 30.0)
+    slow = Slow(5e-3)
     answer = desk.design(question(desk, budget=20_000), slow, None)
-    # half of the 10 s at 1 ms or more a prediction
-    assert answer.budget <= 5_000
+    # a quarter of the 30 s at 5 ms or more a prediction
+    assert answer.budget <= 1_500
     assert answer.improvements.designs
 
 
@@ -219,8 +218,17 @@ def test_after_its_time_a_search_ends_with_a_clear_error(desk):
     rows = parse_formula(START, PROBLEM.elements)[None]
     assert len(timed.predict(rows)) == 1
     time.sleep(0.1)
-    with pytest.raises(ServiceError, match="took more than"):
+    with pytest.raises(DesignTimeError, match="took more than"):
         timed.predict(rows)
+
+
+def test_a_design_that_takes_too_long_is_answered_with_504(desk, monkeypatch):
+    """Not with 503, which clients repeat."""
+    monkeypatch.setattr(designer, "TIME_LIMIT_S", 0.05)
+    context = AppContext(PROBLEM, LocalBackend(OWN), designer=LocalDesigner(desk, Slow(1e-3)))
+    reply = ask(Caller(make_app(context)))
+    assert reply.status_code == 504
+    assert "smaller budget" in reply.json()["error"]["message"]
 
 
 def test_answers_of_two_methods_become_one_list_without_copies(desk):
