@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -12,7 +13,7 @@ from aimat_ray.errors import ConfigError
 from aimat_ray.problem import DesignProblem
 from aimat_ray.serving.context import AppContext
 from aimat_ray.serving.replies import BAD_INPUT, request_id
-from aimat_ray.serving.runs import FinishedRun, RunShelf, candidate_columns, candidate_table, plain
+from aimat_ray.serving.runs import FinishedRun, RunShelf, candidate_columns, candidate_table, dig, flag, plain
 from aimat_ray.serving.wire import Finite, Wire
 
 MAX_CANDIDATES = 1_000
@@ -33,14 +34,14 @@ class CandidateNearest(Wire):
     """The nearest measured alloy."""
 
     formula: str
-    distance_at_pct: float
+    distance_at_pct: float | None
 
 
 class Candidate(Wire):
     """A new alloy. The probabilities of the feasible class are under the key of the problem (`p_bmg`)."""
 
     run_id: str
-    rank: int
+    rank: int | None
     formula: str
     base: str | None
     properties: dict[str, Estimate]
@@ -208,18 +209,25 @@ def _document(row: dict[Any, Any], problem: DesignProblem) -> dict[str, Any]:
 
 
 def _summary(run: FinishedRun) -> RunSummary:
-    evaluation = run.evaluation.get("evaluation") or {}
-    thresholds = (run.record.get("goal") or {}).get("thresholds") or []
-    confirmed = run.candidates.get("confirmed", pd.Series(dtype=bool))
+    thresholds = dig(run.record, "goal", "thresholds")
+    bounds = [bound for bound in thresholds if isinstance(bound, dict)] if isinstance(thresholds, list) else []
     return RunSummary(
         run_id=run.run_id,
         name=run.folder.name,
         base=run.base,
-        created=run.record.get("created"),
-        goal=[{key: bound.get(key) for key in ("quantity", "at_least", "at_most")} for bound in thresholds],
-        goal_rate=(evaluation.get("sr_goal") or {}).get("mean"),
+        created=_text(dig(run.record, "created")),
+        goal=[{key: bound.get(key) for key in ("quantity", "at_least", "at_most")} for bound in bounds],
+        goal_rate=_number(dig(run.evaluation, "evaluation", "sr_goal", "mean")),
         n_candidates=len(run.candidates),
-        n_confirmed=int(confirmed.astype(bool).sum()),
-        surrogate_version=run.evaluation.get("surrogate_version"),
-        synthetic=(run.record.get("data") or {}).get("synthetic"),
+        n_confirmed=sum(flag(value) is True for value in run.candidates.get("confirmed", ())),
+        surrogate_version=_text(run.evaluation.get("surrogate_version")),
+        synthetic=flag(dig(run.record, "data", "synthetic")),
     )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

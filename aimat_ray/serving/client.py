@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from aimat_ray.serving.client_tables import Alloys
 
-KEY_VARIABLE = "AIMAT_API_KEY"
+URL_VARIABLE, KEY_VARIABLE = "AIMAT_URL", "AIMAT_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 CHUNK = 500  # alloys in one request
 PAGE = 1_000  # candidates in one request
@@ -41,15 +41,16 @@ class Client:
     """Asks a service that `aimat serve` started. Safe to share between threads.
 
     Args:
-        url: Address of the service.
+        url: Address of the service; AIMAT_URL, else http://127.0.0.1:8000, by default.
         api_key: Key, where the service asks for one; AIMAT_API_KEY by default.
         timeout_s: How long to wait for one answer; a design takes some seconds.
         patience_s: How long a request is repeated while the service is busy (429, 503) or can't be reached.
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, api_key: str | None = None, timeout_s: float = 60.0, patience_s: float = 30.0
+        self, url: str | None = None, api_key: str | None = None, timeout_s: float = 60.0, patience_s: float = 30.0
     ) -> None:
+        url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
         key = api_key if api_key is not None else os.environ.get(KEY_VARIABLE, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:

@@ -106,13 +106,16 @@ class RunShelf:
 
     def _load(self, folder: Path) -> FinishedRun | None:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if record["settings"]["problem"] not in (self._problem.name, "") or not record["run_id"]:
-            return None
         evaluation = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+        if not isinstance(evaluation, dict) or not dig(record, "run_id") or not dig(record, "base"):
+            raise ValueError(f"{RECORD} or {EVALUATION} is not that of a run")
+        if dig(record, "settings", "problem") != self._problem.name:
+            return None
         table = pd.read_csv(folder / CANDIDATES)
         missing = {"rank", "formula"} - set(table.columns)
         if missing:
             raise ValueError(f"{CANDIDATES} has no column {sorted(missing)}")
+        table = table[table["formula"].notna()]
         return FinishedRun(folder, record, evaluation, table.sort_values("rank", kind="stable"))
 
 
@@ -135,7 +138,9 @@ def candidate_table(runs: list[FinishedRun], problem: DesignProblem) -> pd.DataF
         if kind == "number":
             table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
         elif kind == "flag":
-            table[name] = table[name].map(_flag)
+            table[name] = table[name].map(flag)
+        else:  # a version or a name of digits only was read as a number
+            table[name] = table[name].map(lambda value: None if pd.isna(value) else str(value)).astype(object)
     return table
 
 
@@ -162,7 +167,14 @@ def candidate_columns(problem: DesignProblem) -> dict[str, str]:
     return kinds | dict.fromkeys(flags, "flag") | dict.fromkeys(texts[2:], "text")
 
 
-def _flag(value: Any) -> bool | None:
+def dig(document: Any, *path: str) -> Any:
+    """The entry at a path of keys, or None where any level is absent or not a mapping."""
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def flag(value: Any) -> bool | None:
     """True, False, or None where it is not said."""
     known = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
     return known.get(str(value).strip().lower())

@@ -110,7 +110,7 @@ export function startAlloy({ keep }) {
     const outside = Object.entries(state.amounts).filter(([element, amount]) => !inRange(amount, known[element]));
     const most = state.details?.max_elements || 99;
     const notes = outside.map(([element]) => (known[element]
-      ? `${element} is outside the ${state.base} window (${pct(known[element][0])} to ${pct(known[element][1])} at%).`
+      ? `${pct(state.amounts[element])} at% ${element} is outside the ${state.base} window (${pct(known[element][0])} to ${pct(known[element][1])}).`
       : `${element} does not occur in the ${state.base} window.`));
     const n = Object.keys(state.amounts).length;
     if (n > most) notes.push(`Measured ${state.base} alloys have ${most} elements at most.`);
@@ -219,8 +219,11 @@ export function startAlloy({ keep }) {
     const good = p >= problem.from;
     const bar = el("span");
     bar.style.width = `${Math.round(100 * p)}%`;
-    return el("div", { class: `verdict ${good ? "good" : "bad"}` },
-      el("b", {}, `${good ? "Likely" : "Unlikely"} ${className()}: ${Math.round(100 * p)} %`),
+    // Outside the domain a green verdict would be taken for an answer.
+    const kind = found.in_domain ? (good ? "good" : "bad") : "open";
+    const words = found.in_domain ? `${good ? "Likely" : "Unlikely"} ${className()}` : `${className()}, if the surrogate were right`;
+    return el("div", { class: `verdict ${kind}` },
+      el("b", {}, `${words}: ${Math.round(100 * p)} %`),
       el("div", { class: "meter", "aria-hidden": "true" }, bar),
       el("small", {}, `Probability of the class. From ${100 * problem.from} % on, an alloy counts as feasible.`));
   }

@@ -176,6 +176,42 @@ def test_a_run_that_finishes_later_appears_without_a_restart(tmp_path):
     assert len(formulas(api.get("/v1/candidates"))) == 3
 
 
+def test_damaged_runs_do_not_break_the_others(tmp_path):
+    """Half-empty cells, versions of digits only, and documents of another shape."""
+    odd = row(None, "Zr50Cu40Al10", None, None or float("nan"), float("nan"), None, surrogate_version="123456789012")
+    odd |= {"nearest_distance_at_pct": None, "steps": None, "run_id": "overwritten"}
+    nameless = row(1, None, "Zr", 1.0, 1.0, True)
+    write_run(tmp_path / "odd", [odd, nameless], run_id="odd-1")
+    write_run(tmp_path / "good", ZR, run_id="good-1")
+    for name, file, text in (
+        ("list", "run.json", "[1]"),
+        ("number", "evaluation.json", "7"),
+        ("cut", "run.json", '{"run_id": "x'),
+        ("no-name", "run.json", '{"settings": {"problem": "bmg"}}'),
+        ("empty", "candidates.csv", ""),
+    ):
+        write_run(tmp_path / name, ZR, run_id=name)
+        (tmp_path / name / file).write_text(text)
+    write_run(tmp_path / "strange", ZR[:1], run_id="strange-1")
+    strange = {
+        "run_id": "strange-1",
+        "base": "Zr",
+        "settings": {"problem": "bmg"},
+        "goal": [1],
+        "data": "x",
+        "created": 5,
+    }
+    (tmp_path / "strange" / "run.json").write_text(json.dumps(strange))
+    (tmp_path / "strange" / "evaluation.json").write_text('{"evaluation": {"sr_goal": {"mean": NaN}}}')
+    api = caller(tmp_path)
+    reply = api.get("/v1/runs")
+    assert reply.status_code == 200, reply.text
+    assert {run["run_id"] for run in reply.json()["runs"]} == {"odd-1", "good-1", "strange-1"}
+    assert len(formulas(api.get("/v1/candidates"))) == 1 + 3 + 1
+    (item,) = api.get("/v1/candidates", run="odd-1").json()["candidates"]
+    assert (item["rank"], item["confirmed"], item["surrogate_version"]) == (None, None, "123456789012")
+
+
 def test_the_folder_of_one_run_is_enough(runs):
     assert formulas(caller(runs / "sweep" / "fe").get("/v1/candidates")) == ["Fe70B20Si10"]
 

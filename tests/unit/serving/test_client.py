@@ -272,11 +272,12 @@ def test_a_refused_key_is_named_but_never_shown(status):
     assert app.headers[0]["authorization"] == "Bearer secret-key"
 
 
-def test_the_key_comes_from_the_environment(monkeypatch):
+def test_address_and_key_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("AIMAT_API_KEY", "from-environment")
     app = Scripted(prediction())
     with serving(app) as url:
-        with Client(url) as api:
+        monkeypatch.setenv("AIMAT_URL", url)
+        with Client() as api:
             api.predict("Cu50Zr50")
         with Client(url, api_key="") as api:
             api.predict("Cu50Zr50")
