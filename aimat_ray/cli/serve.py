@@ -30,7 +30,9 @@ def serve(
     problem: Annotated[
         str | None, typer.Option("--problem", help="Design problem: a built-in name or a YAML file.")
     ] = None,
-    runs: Annotated[Path | None, typer.Option("--runs", help="Folder of finished runs to offer.")] = None,
+    runs: Annotated[
+        Path | None, typer.Option("--runs", help="Folder of finished runs to offer, or of one run; ./runs by default.")
+    ] = None,
     host: Annotated[
         str | None, typer.Option("--host", help="Address to listen on; beyond loopback needs a key.")
     ] = None,
@@ -49,14 +51,25 @@ def serve(
 
     The version that was published last is served; without one, the surrogate of these options is published first.
     """
+    from aimat_ray.errors import RunError
     from aimat_ray.serving.config_file import load_serving_settings
 
+    if runs is not None and not runs.is_dir():
+        raise RunError(f"--runs {runs}: no such folder; expected the folder of a run, or one that holds such folders")
     given = {
         "data": data, "bundle": surrogate, "seed": seed, "problem": problem, "runs": runs, "http.host": host,
         "http.port": port, "surrogate.num_replicas": replicas, "access.keys": keys,
     }  # fmt: skip
     chosen = {key: value for key, value in given.items() if value is not None}
-    _run(load_serving_settings(config, _read_pairs(settings or []) | chosen), address, promote)
+    told = load_serving_settings(config, _read_pairs(settings or []) | chosen)
+    # The processes that serve may have another working directory.
+    paths = {"runs": told.runs.absolute(), "data": str(Path(told.data).absolute()) if _is_folder(told) else told.data}
+    _run(told.model_copy(update=paths), address, promote)
+
+
+def _is_folder(settings: ServingSettings) -> bool:
+    """Whether the data are a folder, not 'auto', 'oracle' or 'oracle:SEED'."""
+    return settings.data.partition(":")[0] not in ("auto", "oracle")
 
 
 def _run(settings: ServingSettings, address: str | None, promote: bool) -> None:

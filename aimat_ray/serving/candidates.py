@@ -101,7 +101,7 @@ class CandidateQuery(BaseModel):
     ] = None
     in_domain: bool | None = None
     new: bool | None = None
-    sort: Annotated[str, Field(max_length=60, description="A column; `-` in front for the largest first.")] = "rank"
+    sort: str = "rank"
     limit: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] = 100
     offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     format: Literal["json", "csv"] = "json"
@@ -158,11 +158,15 @@ def select(table: pd.DataFrame, query: CandidateQuery, problem: DesignProblem) -
         if high is not None:
             table = table[table[key] <= high]
     by = query.sort.removeprefix("-")
-    known = [name for name in candidate_columns(problem) if name not in _UNSORTABLE]
+    known = _sortable(problem)
     if by not in known:
         raise ConfigError(f"sort: unknown column {by[:60]!r}; expected one of: {', '.join(known)}")
     falling = query.sort.startswith("-")
     return table.sort_values([by, "rank"], ascending=[not falling, True], kind="stable", na_position="last")
+
+
+def _sortable(problem: DesignProblem) -> list[str]:
+    return [name for name in candidate_columns(problem) if name not in _UNSORTABLE]
 
 
 def _filtered(problem: DesignProblem) -> list[str]:
@@ -170,7 +174,10 @@ def _filtered(problem: DesignProblem) -> list[str]:
 
 
 def _query_model(problem: DesignProblem) -> type[CandidateQuery]:
-    bounds: dict[str, Any] = {}
+    columns = [sign + name for name in _sortable(problem) for sign in ("", "-")]
+    words = "A column; `-` in front for the largest first."
+    sort = Annotated[str, Field(max_length=60, description=words, json_schema_extra={"enum": columns})]
+    bounds: dict[str, Any] = {"sort": (sort, "rank")}
     for key in _filtered(problem):
         bounds |= {f"min_{key}": (Finite | None, None), f"max_{key}": (Finite | None, None)}
     return create_model("CandidateQuery", __base__=CandidateQuery, **bounds)

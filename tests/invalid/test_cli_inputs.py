@@ -76,6 +76,8 @@ def check_refusal(result: Result, *words: str) -> None:
 
 # (arguments with {place} for the folder, words that the message holds, id)
 CASES: list[tuple[str, tuple[str, ...], str]] = [
+    ("serve --runs {place}/nothere", ("--runs", "nothere", "no such folder"), "runs that are not there"),
+    ("serve --runs {place}/file", ("--runs", "file", "no such folder"), "runs that are a file"),
     ("predict Xx50Zr50", ("unknown element 'Xx'", "Xx50Zr50"), "predict: unknown element"),
     ("predict Zr65Cu-35", ("negative amount -35",), "predict: negative amount"),
     ("predict Zr65Cu35%%x", ("can't read",), "predict: not a formula"),
