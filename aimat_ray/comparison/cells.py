@@ -153,15 +153,18 @@ def _run_regressor(
 
 
 def _fit_own(cell: Cell, space: FeatureSpace, rows: TrainingRows, test: NDArray[np.bool_], fold: int) -> FloatArray:
-    """Predictions [B, P] of a family that serves all targets together and chooses its settings itself."""
+    """Predictions [B, P] of a family that chooses its settings itself."""
     family = REGRESSORS[cell.model].own
     view: View = "kernel" if family == "gp" and cell.features == "both" else _VIEWS[cell.features]
     params = {"groups": space.groups(view)} if family == "gp" else {}
-    enough = np.isfinite(rows.values[~test]).sum(axis=0) >= MIN_ROWS
+    enough = np.flatnonzero(np.isfinite(rows.values[~test]).sum(axis=0) >= MIN_ROWS)
+    # Targets share a GP's kernel; a random network is drawn for each, as published.
+    together = [enough] if family == "gp" else [enough[i : i + 1] for i in range(len(enough))]
     features, rng = space.view(rows.inputs, view), np.random.default_rng((cell.seed, _STREAM["regressor"], fold))
-    model = make(family, **params).fit(features[~test], rows.values[~test][:, enough], rng, rows.system[~test])
     predicted = np.full((int(test.sum()), rows.values.shape[1]), np.nan)
-    predicted[:, enough] = model.predict(features[test])
+    for columns in together:
+        model = make(family, **params).fit(features[~test], rows.values[~test][:, columns], rng, rows.system[~test])
+        predicted[:, columns] = model.predict(features[test])
     return predicted
 
 

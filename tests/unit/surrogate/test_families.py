@@ -151,3 +151,17 @@ def test_smote_is_part_of_the_fit():
     plain = BoostedClassifier(smote=False, iterations=20).fit(x, labels, np.random.default_rng(0)).predict(x)
     filled = BoostedClassifier(smote=True, iterations=20).fit(x, labels, np.random.default_rng(0)).predict(x)
     assert filled.mean() > plain.mean()
+
+
+def test_edrvfl_stays_within_the_training_values_and_ignores_rows_without_any():
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(60, 4)), rng.normal(size=(60, 1))
+    empty = np.full((5, 1), np.nan)
+    model = EdRvfl(n_layers=3, n_hidden=16).fit(features, targets, np.random.default_rng(1))
+    far = 50.0 * rng.normal(size=(20, 4))
+    assert model.predict(far).min() >= targets.min()
+    assert model.predict(far).max() <= targets.max()
+    more = EdRvfl(n_layers=3, n_hidden=16).fit(
+        np.concatenate([features, 1e3 + features[:5]]), np.concatenate([targets, empty]), np.random.default_rng(1)
+    )
+    np.testing.assert_array_equal(more.predict(features), model.predict(features))
