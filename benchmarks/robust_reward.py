@@ -1,8 +1,8 @@
 """True success on OracleWorld of agents trained for the same budget with three rewards: paper, progress, robust.
 
-Every world has its own tables and surrogate; seeds take the worlds in turn. Agents of a seed differ in their reward only;
-nothing else teaches them (no labels, no trusted pool). An episode delivers the composition where its walk ends, and
-counts where that is truly feasible and truly at the goal, whatever the surrogate believes.
+Every world has its own tables and surrogate; seeds take the worlds in turn. Agents of a seed differ in their reward
+only; nothing else teaches them (no labels, no trusted pool). An episode delivers the composition where its walk ends,
+and counts where that is truly feasible and truly at the goal, whatever the surrogate believes.
 
 World 0 is left out: `env.reward.caution` was chosen there.
 
