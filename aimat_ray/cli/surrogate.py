@@ -10,6 +10,7 @@ import typer
 
 from aimat_ray.cli.benchmark import EPILOG, benchmark
 from aimat_ray.cli.console import console, emit_json, friendly_errors
+from aimat_ray.cli.versions import promote, publish, rollback, versions
 
 if TYPE_CHECKING:
     from aimat_ray.problem import DesignProblem
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 app.command("benchmark", epilog=EPILOG)(benchmark)
+app.command("publish", epilog="Example: aimat surrogate publish runs/surrogate --note 'refitted in May'")(publish)
+app.command("promote", epilog="Example: aimat surrogate promote default-0a1b2c3d4e5f")(promote)
+app.command("rollback", epilog="Example: aimat surrogate rollback default --data auto")(rollback)
+app.command("versions", epilog="Example: aimat surrogate versions default --json")(versions)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DataSpec = Annotated[str, typer.Option("--data", help="Folder, 'oracle', 'oracle:SEED' or 'auto'.", metavar="SPEC")]
