@@ -1,7 +1,7 @@
 """`aimat surrogate publish|promote|rollback|versions`: which stored version answers.
 
-They change the store on disk; services and training runs that follow the channel notice within a second or two, load the
-version beside their work, and take a version back that does not answer there as it did when it was stored.
+They change the store on disk. Services and training runs that follow the channel notice within a second or two, load
+the version beside their work, and take one back that does not answer there as it did when it was stored.
 """
 
 from __future__ import annotations
