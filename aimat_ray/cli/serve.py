@@ -73,6 +73,7 @@ def _is_folder(settings: ServingSettings) -> bool:
 
 
 def _run(settings: ServingSettings, address: str | None, promote: bool) -> None:
+    from aimat_ray.problem import load_problem
     from aimat_ray.registry.deployment import APP_NAME, stop_surrogate_service
     from aimat_ray.registry.runtime import ray_running
     from aimat_ray.serving.access import check_access
@@ -80,6 +81,7 @@ def _run(settings: ServingSettings, address: str | None, promote: bool) -> None:
     from aimat_ray.serving.service import published_hub, start_http_service
 
     check_access(settings)
+    load_problem(settings.problem)  # says what is wrong with it before anything starts
     host, port = settings.http.host, settings.http.port
     if address is None:
         bind(host, port, shared=False).close()  # says at once when the port is taken
