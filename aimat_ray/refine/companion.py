@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 CHECKS_PER_RUN = 20  # at most; a check costs some milliseconds
 LEAST_STEPS_BETWEEN_CHECKS = 500
 _POLL_S = 0.2
-_PHASES = ("idle", "proposing", "retraining", "publishing")
+PHASES = ("idle", "proposing", "retraining", "publishing")
 
 
 def check_settings(settings: DesignSettings) -> None:
@@ -73,7 +73,6 @@ class AmrCompanion:
         self._hub: SurrogateHub | None = None
         self._refinement: Refinement | None = None
         self._n_versions = 0
-        self._last_window: Window | None = None
         self._status: Status | None = None
 
     # ---------------------------------------------------------------- the run's calls
@@ -108,7 +107,8 @@ class AmrCompanion:
         """Begin to watch; after a resume, bring restored transitions to the current version."""
         self._bench, self._archive = bench, archive
         self._watch = Watch(bench.task, self._settings.refine, self._settings.agent.gamma)
-        self._reference = spread_in_domain(bench.predictor, bench.data.regression)
+        self._reference = spread_in_domain(bench.predictor, bench.data)
+        self._measured = self._measure(None)
         algorithm.listeners.append(self._watch.see)
         self._interval = max(LEAST_STEPS_BETWEEN_CHECKS, self._settings.steps // CHECKS_PER_RUN)
         self._next_check = algorithm.env_steps + self._interval
@@ -152,7 +152,7 @@ class AmrCompanion:
         window = self._watch.window(algorithm, self._bench.predictor.version)
         if window is None:
             return
-        self._last_window = window
+        self._measured = self._measure(window)
         self._take(self._live().poll())
         self._live().observe(window, self._reference)
 
@@ -196,9 +196,9 @@ class AmrCompanion:
         if self._after_swap is not None:
             self._after_swap(algorithm)
         self._bench = bench
-        self._reference = spread_in_domain(bench.predictor, bench.data.regression)
+        self._reference = spread_in_domain(bench.predictor, bench.data)
         self._watch.forget()
-        self._last_window = None
+        self._measured = self._measure(None)
         self._n_versions = len(self._live().status().versions)
         self._say(
             f"refined surrogate {current.version} in use from {algorithm.env_steps:,} env steps: runners paused "
@@ -211,23 +211,22 @@ class AmrCompanion:
         return self._hub
 
     def _columns(self, swapped: bool) -> dict[str, Any]:
-        """Metrics of this iteration; NaN between checks."""
-        window = self._last_window
-        row: dict[str, Any] = {f"refine_ratio_{key}": np.nan for key in self._watched} | {"refine_r": np.nan}
-        if window is not None:
-            ratios = variance_ratios(window.spread, self._reference)
-            keys = self._bench.problem.property_keys
-            row |= {f"refine_ratio_{key}": float(ratios[keys.index(key)]) for key in self._watched}
-            row["refine_r"] = correlation(window.to_go, window.value)
-        phase = self._status.phase if self._status else "idle"
-        row |= {
-            "refine_phase": float(_PHASES.index(phase)),
-            "refine_refinements": float(self._status.refinement if self._status else 0),
+        """Metrics of this iteration; what was measured at the last check stands until the next."""
+        status = self._status
+        return self._measured | {
+            "refine_phase": float(PHASES.index(status.phase if status else "idle")),
+            "refine_refinements": float(status.refinement if status else 0),
             "refine_versions": float(self._n_versions),
             "refine_swapped": float(swapped),
         }
-        self._last_window = None
-        return row
+
+    def _measure(self, window: Window | None) -> dict[str, float]:
+        if window is None:  # nothing was seen of this version yet
+            return {f"refine_ratio_{key}": np.nan for key in self._watched} | {"refine_r": np.nan}
+        ratios = variance_ratios(window.spread, self._reference)
+        keys = self._bench.problem.property_keys
+        by_key = {f"refine_ratio_{key}": float(ratios[keys.index(key)]) for key in self._watched}
+        return by_key | {"refine_r": correlation(window.to_go, window.value)}
 
 
 def watched_properties(bench: Workbench) -> tuple[str, ...]:

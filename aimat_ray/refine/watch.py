@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.config import RefineSettings
-from aimat_ray.data.alloy_table import AlloyTable
 from aimat_ray.data.composition import format_formula
+from aimat_ray.data.sources import AlloyData
+from aimat_ray.env.legality import MIN_ELEMENTS, Limits
+from aimat_ray.env.start import sample_starts
 from aimat_ray.env.task import DesignTask
 from aimat_ray.prediction import Predictor
 from aimat_ray.refine.triggers import FloatArray, Window, rewards_to_go
@@ -19,7 +21,7 @@ from aimat_ray.rl.td3 import TD3
 
 Columns = dict[str, NDArray[Any]]
 _KEPT = ("obs", "actions", "rewards", "next_obs", WALK, ENDED)
-_REFERENCE_ROWS = 512
+_REFERENCE_DRAWS, _LEAST_REFERENCE_ROWS = 64, 8  # per base
 
 
 class Watch:
@@ -74,29 +76,35 @@ class Watch:
         )
 
 
-def spread_in_domain(predictor: Predictor, table: AlloyTable) -> FloatArray:
-    """Mean squared spread of each property halfway between measured alloys of one set of elements, [P].
+def spread_in_domain(predictor: Predictor, data: AlloyData) -> FloatArray:
+    """Mean squared spread of each property where designs begin, in the median base of the data, [P].
 
-    At measured alloys themselves models agree because they were fitted there; halfway between two of them they are
-    where they may be believed without having seen the answer.
+    Walks begin at random compositions of a base's window. Those that the surrogate counts as feasible and in its domain
+    are what it is meant for, whatever the base; a base in which it is much less sure than in the median one stands out.
 
     Args:
         predictor: The surrogate.
-        table: The measured alloys.
+        data: Gives the windows of all bases.
     """
     rng = np.random.default_rng(0)
-    present = table.at_frac > 0
-    _, group = np.unique(present, axis=0, return_inverse=True)
-    order = np.lexsort((rng.permutation(len(group)), group.ravel()))
-    together = group.ravel()[order[1:]] == group.ravel()[order[:-1]]
-    first, second = order[:-1][together], order[1:][together]
-    if len(first) == 0:  # no two alloys share their elements
-        first = second = np.arange(len(table))
-    chosen = rng.permutation(len(first))[:_REFERENCE_ROWS]
-    middle = 0.5 * (table.at_frac[first[chosen]] + table.at_frac[second[chosen]])
-    prediction = predictor.predict(middle)
-    inside = prediction.in_domain if prediction.in_domain.any() else np.ones(len(middle), dtype=bool)
-    return np.asarray(np.mean(prediction.spread[inside] ** 2, axis=0))
+    problem = data.problem
+    drawn, base = [], []
+    for symbol, window in data.windows.items():
+        limits = Limits(
+            lower=np.tile(window.lower, (_REFERENCE_DRAWS, 1)),
+            upper=np.tile(window.upper, (_REFERENCE_DRAWS, 1)),
+            base=np.full(_REFERENCE_DRAWS, problem.element_index[symbol]),
+            max_elements=np.full(_REFERENCE_DRAWS, max(window.max_elements, MIN_ELEMENTS)),
+        )
+        at_frac, _ = sample_starts(limits, rng)
+        drawn.append(at_frac)
+        base += [symbol] * len(at_frac)
+    prediction = predictor.predict(np.concatenate(drawn))
+    good = prediction.in_domain & (prediction.p_feasible >= problem.feasibility.threshold)
+    squares, symbols = prediction.spread**2, np.array(base)
+    rows = [good & (symbols == symbol) for symbol in data.windows]
+    means = [squares[chosen].mean(axis=0) for chosen in rows if chosen.sum() >= _LEAST_REFERENCE_ROWS]
+    return np.asarray(np.median(means, axis=0) if means else squares.mean(axis=0))
 
 
 def _evenly_last(n: int, wanted: int, stride: int) -> NDArray[np.intp]:

@@ -14,6 +14,7 @@ from aimat_ray.report.facts import Facts, compare, gather
 from aimat_ray.report.headline import Caution, answer, cautions, material
 from aimat_ray.report.markup import Html, clean, el, join
 from aimat_ray.report.provenance import data_section, missing_section, provenance_section, reading_section
+from aimat_ray.report.refinement_section import has_refinement, refinement_section
 from aimat_ray.report.run_files import Document, Manifests, Missing, RunFiles, read_run, trains
 from aimat_ray.report.sections import (
     candidates_section,
@@ -72,6 +73,7 @@ def render(facts: Facts, data: AlloyData | None, manifests: Manifests) -> str:
         success_section(facts),
         ledger_section(facts),
         training_section(facts) if trains(facts.files) else None,
+        refinement_section(facts),
         data_section(facts, _cleaning(facts, data)),
         provenance_section(facts, manifests),
         missing_section(facts),
@@ -183,6 +185,7 @@ def _contents(facts: Facts) -> Html:
         "success": "Success and its price",
         "ledger": "What is left",
         **({"training": "Training"} if trains(facts.files) else {}),
+        **({"refinement": "Refinement"} if has_refinement(facts) else {}),
         "data": "Data",
         "provenance": "Provenance",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,12 +60,31 @@ PANELS = (
 
 def learning_curve(metrics: pd.DataFrame | None, warnings: Sequence[Document]) -> Html | None:
     """The learning curve as markup, or None where there is nothing to draw."""
+    return curves("learning", metrics, PANELS, warnings, _alt)
+
+
+def curves(
+    name: str,
+    metrics: pd.DataFrame | None,
+    panels: Sequence[Panel],
+    warnings: Sequence[Document],
+    alt: Callable[[pd.DataFrame], str],
+) -> Html | None:
+    """Metrics over env steps as markup, or None where there is nothing to draw.
+
+    Args:
+        name: Prefix of the drawing's ids.
+        metrics: One row per iteration.
+        panels: The plots; those without a value are left out.
+        warnings: Marked by numbered lines.
+        alt: The picture in words.
+    """
     if metrics is None or "env_steps" not in metrics or len(metrics) == 0:
         return None
-    panels = [panel for panel in PANELS if _present(metrics, panel)]
-    if not panels:
+    shown = [panel for panel in panels if _present(metrics, panel)]
+    if not shown:
         return None
-    return picture("learning", _alt(metrics), lambda compact: _draw(metrics, panels, warnings, compact))
+    return picture(name, alt(metrics), lambda compact: _draw(metrics, shown, warnings, compact))
 
 
 def _present(metrics: pd.DataFrame, panel: Panel) -> dict[str, str]:

@@ -1,0 +1,86 @@
+"""A synthetic world with a planted blind spot: a law that the first surrogate can't see, in a region agents visit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aimat_ray.config import DesignSettings, load_settings
+from aimat_ray.data.sources import AlloyData, load_data
+from aimat_ray.data.synthetic import BlindSpot, OracleWorld
+from aimat_ray.descriptors import DESCRIPTOR_CATALOGUE
+from aimat_ray.problem import DesignProblem, load_problem
+from aimat_ray.registry.client import SurrogateClient
+from aimat_ray.registry.store import SurrogateStore
+from aimat_ray.rl.prepare import Workbench, read_inputs
+from aimat_ray.surrogate.bundle import SurrogateBundle, fit_bundle
+
+BASE, PROPERTY = "Zr", "tg_k"
+# Tg rises by 15 K per kJ/mol of mixing enthalpy below -10 kJ/mol, less steeply far away.
+SPOT = BlindSpot(PROPERTY, "enthalpy", size=-900.0, centre=-10.0, width=60.0)
+# Everything that is made of pair enthalpies: what a surrogate without Miedema's table could not know.
+UNSEEN = (
+    "h_mix", "h_mix_repulsive", "omega", "g_mix", "h_over_cohesion", "pair_spread", "attractive_pairs", "strong_pairs",
+    "local_enthalpy_min", "local_enthalpy_spread", "order_tendency", "size_chemistry", "ionic_share",
+)  # fmt: skip
+GOAL_SHARE = 0.9  # the goal: what the first surrogate predicts for the best tenth of the starts
+SMALL = {
+    "agent.n_envs_per_runner": 64, "agent.labels": "none", "agent.bc_weight": 0.0, "pool.mode": "off",
+    "archive.budget_per_base": 500, "search.budget_per_base": 500,
+}  # fmt: skip
+
+
+def planted_data(seed: int = 0, blind: bool = True) -> AlloyData:
+    """Tables of a world with the law (or without); nobody has measured the property for alloys of the base."""
+    problem = load_problem()
+    world = OracleWorld(seed, problem, SPOT if blind else None)
+    regression, classes = world.sample_tables(seed)
+    data = load_data(f"oracle:{seed}", problem)
+    if blind:
+        values = np.array(regression.values)
+        of_base = regression.at_frac.argmax(axis=1) == problem.element_index[BASE]
+        values[of_base, problem.property_keys.index(PROPERTY)] = np.nan
+        regression = replace(regression, values=values)
+    checksum = hashlib.sha256(f"{data.checksum} {SPOT if blind else None}".encode()).hexdigest()
+    return replace(
+        data, name=f"planted-{seed}" if blind else f"unplanted-{seed}", checksum=checksum, regression=regression,
+        classification=classes, oracle=world,
+    )  # fmt: skip
+
+
+def lean_bundle(data: AlloyData, say: Any) -> SurrogateBundle:
+    """The first surrogate: the usual recipe without any descriptor of pair enthalpies."""
+    names = [name for name in DESCRIPTOR_CATALOGUE if name not in UNSEEN]
+
+    def fit(data: AlloyData, problem: DesignProblem, name: str, seed: int, progress: Any = None) -> SurrogateBundle:
+        return fit_bundle(data, problem, name, seed, progress=progress, descriptors=names)
+
+    return SurrogateStore().get_or_fit(
+        "default", data, load_problem(), 0, progress=lambda text, share: say(text), fit=fit
+    )
+
+
+def bench_of(data: AlloyData, bundle: SurrogateBundle, settings: DesignSettings) -> Workbench:
+    """What a run works with, for data that no `--data` names."""
+    inputs = replace(read_inputs(settings, lambda line: None), data=data)
+    client = SurrogateClient.stored(SurrogateStore().root, bundle.version)
+    return Workbench(**vars(inputs), bundle=bundle, judge=bundle, predictor=client)
+
+
+def settings_for(threshold_k: float, steps: int, seed: int, **overrides: Any) -> DesignSettings:
+    """A run that asks for a high Tg of the base."""
+    values = SMALL | {
+        "base": BASE, "data": "oracle:0", "goal": f"{PROPERTY}>={threshold_k:.0f}", "steps": steps, "seed": seed,
+    }  # fmt: skip
+    return load_settings(None, values | overrides)
+
+
+def folder(name: str) -> Path:
+    """A fresh folder for a run."""
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix=f"aimat-{name}-"))

@@ -1,0 +1,141 @@
+"""A surrogate with a planted blind spot is noticed, mended and swapped while an agent trains (OracleWorld).
+
+The world has a law that depends on the mixing enthalpy; the first surrogate sees no pair enthalpies, and nobody has
+measured the property for alloys of the base where the agent works. What falls is the TRUE error: the world is known.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import numpy as np
+from _parts import entry, say
+from _planted import BASE, PROPERTY, bench_of, folder, lean_bundle, planted_data, settings_for
+
+from aimat_ray.env.legality import Limits
+from aimat_ray.env.start import sample_starts
+from aimat_ray.refine.audit import FILE_NAME, read
+from aimat_ray.refine.companion import AmrCompanion
+from aimat_ray.refine.triggers import variance_ratios
+from aimat_ray.refine.watch import spread_in_domain
+from aimat_ray.registry.runtime import ray_running
+from aimat_ray.registry.store import SurrogateStore
+from aimat_ray.rl.algorithm import build_algorithm
+from aimat_ray.rl.run_dir import RunDirectory
+from aimat_ray.rl.train import train_agent
+
+DEFAULT = False  # a quarter of an hour
+STEPS = int(os.environ.get("AIMAT_BENCH_STEPS", "12000"))
+ELSEWHERE = ("Cu", "Mg", "Ni", "La", "Ca", "Ce", "Pd", "Fe")
+DRAWS = 400
+
+
+def main() -> list[dict]:
+    data = planted_data()
+    bundle = lean_bundle(data, say)
+    goal = goal_k(data, bundle)
+    settings = settings_for(goal, STEPS, seed=0, **{"refine.adviser": "statistical", "refine.wait": True})
+    run = RunDirectory(folder("blind-spot"))
+    bench = bench_of(data, bundle, settings)
+    try:
+        with ray_running(num_cpus=2):
+            rows, visited = train(bench, run, settings)
+        return report(data, bundle, rows, visited, read(run / FILE_NAME))
+    finally:
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
+def train(bench, run, settings):
+    """Train with AMR; the rows of the metrics, and the compositions that were visited."""
+    companion = AmrCompanion(settings, say)
+    try:
+        bench = companion.join(bench, run, resume=False)
+        algorithm = build_algorithm(bench)
+        try:
+            train_agent(algorithm, bench, run, say, False, companion, None)
+            where = bench.task.layout.blocks["at_frac"]
+            at_frac = algorithm.buffer.column("next_obs")[:, where].astype(float)
+            rows = run.read_table("metrics.parquet")
+        finally:
+            algorithm.stop()
+    finally:
+        companion.close()
+    chosen = np.random.default_rng(0).permutation(len(at_frac))[:3000]
+    return rows, at_frac[chosen]
+
+
+def report(data, bundle, rows, visited, entries):
+    p = data.problem.property_keys.index(PROPERTY)
+    visited = visited / visited.sum(axis=1, keepdims=True)
+    fired = [e.event["trigger"] for e in entries if e.event["type"] == "triggered"]
+    published = [e.event["version"] for e in entries if e.event["type"] == "published"]
+    proposals = [e.event["proposal"] for e in entries if e.event["type"] == "proposed"]
+    for e in entries:
+        say(f"{e.seq} {e.event['type']} {[i['type'] for i in e.instructions]}")
+    variance_here = next((t for t in fired if t["kind"] == "variance"), None)
+    other = elsewhere(data, bundle)
+    out = [
+        entry("amr_variance_trigger_fires", bool(variance_here), "", True, bool(variance_here),
+              f"{BASE}/{PROPERTY}: ratio {variance_here['value']:.1f} at {variance_here['env_steps']} env steps"
+              if variance_here else "no variance trigger"),
+        entry("amr_highest_ratio_elsewhere", max(other.values()), "", 4.0, max(other.values()) <= 4.0,
+              "same property, other bases: " + ", ".join(f"{b} {r:.1f}" for b, r in other.items())),
+    ]  # fmt: skip
+    if not published:
+        missing = [e.instructions[-1].get("reason") for e in entries if e.instructions]
+        return [*out, entry("amr_true_error_falls", None, "", 0.5, False, f"nothing was published: {missing}")]
+    after = SurrogateStore().get(published[-1])
+    truth = data.oracle.truth(visited)[:, p]
+    said = [b.predict(visited) for b in (bundle, after)]
+    mse = [float(np.mean((s.mean[:, p] - truth) ** 2)) for s in said]
+    spread = [float(np.mean(s.spread[:, p] ** 2)) for s in said]
+    r_before, r_after = correlations(rows)
+    names = "; ".join(", ".join(x["descriptors"]) for x in proposals)
+    falls = [1 - mse[1] / mse[0], 1 - spread[1] / spread[0]]
+    return [
+        *out,
+        entry("amr_true_error_falls", falls[0], "", 0.5, falls[0] >= 0.5,
+              f"mean squared true error where the agent walks: {mse[0]:.0f} to {mse[1]:.0f} K^2; proposed: {names}"),
+        entry("amr_variance_falls", falls[1], "", 0.6, falls[1] >= 0.6,
+              f"mean squared spread there: {spread[0]:.0f} to {spread[1]:.0f} K^2"),
+        entry("amr_correlation_before", r_before, "", 0.5, r_before < 0.5, "at the last check before the swap"),
+        entry("amr_correlation_after", r_after, "", 0.75, r_after > 0.75, "mean of the last three checks"),
+    ]  # fmt: skip
+
+
+def correlations(rows):
+    """r at the last check before the first swap, and at the end."""
+    swap = next(i for i, row in enumerate(rows) if row["refine_swapped"])
+    before = [row["refine_r"] for row in rows[: swap + 1] if np.isfinite(row["refine_r"])]
+    after = [row["refine_r"] for row in rows[swap + 1 :] if np.isfinite(row["refine_r"])]
+    return (before[-1] if before else float("nan")), (float(np.mean(after[-3:])) if after else float("nan"))
+
+
+def elsewhere(data, bundle):
+    """Variance ratios of the property at starts of other bases."""
+    p = data.problem.property_keys.index(PROPERTY)
+    reference = spread_in_domain(bundle, data)
+    return {b: float(variance_ratios(starts(data, bundle, b).spread, reference)[p]) for b in ELSEWHERE}
+
+
+def starts(data, bundle, base):
+    """Predictions for feasible starts of a base."""
+    window, rng = data.windows[base], np.random.default_rng(1)
+    limits = Limits(
+        np.tile(window.lower, (DRAWS, 1)), np.tile(window.upper, (DRAWS, 1)),
+        np.full(DRAWS, data.problem.element_index[base]), np.full(DRAWS, max(3, window.max_elements)),
+    )  # fmt: skip
+    prediction = bundle.predict(sample_starts(limits, rng)[0])
+    return prediction.rows(prediction.p_feasible >= 0.5)
+
+
+def goal_k(data, bundle):
+    """A demanding goal by what the first surrogate predicts for starts."""
+    p = data.problem.property_keys.index(PROPERTY)
+    return float(np.percentile(starts(data, bundle, BASE).mean[:, p], 90))
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(), indent=1))
