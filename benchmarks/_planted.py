@@ -27,7 +27,7 @@ UNSEEN = (
     "h_mix", "h_mix_repulsive", "omega", "g_mix", "h_over_cohesion", "pair_spread", "attractive_pairs", "strong_pairs",
     "local_enthalpy_min", "local_enthalpy_spread", "order_tendency", "size_chemistry", "ionic_share",
 )  # fmt: skip
-GOAL_SHARE = 0.9  # the goal: what the first surrogate predicts for the best tenth of the starts
+
 SMALL = {
     "agent.n_envs_per_runner": 64, "agent.labels": "none", "agent.bc_weight": 0.0, "pool.mode": "off",
     "archive.budget_per_base": 500, "search.budget_per_base": 500,

@@ -33,6 +33,7 @@ from aimat_ray.search.archive import Archive
 logger = logging.getLogger(__name__)
 CHECKS_PER_RUN = 20  # at most; a check costs some milliseconds
 LEAST_STEPS_BETWEEN_CHECKS = 500
+LOAD_TIMEOUT_S = 60.0
 _POLL_S = 0.2
 PHASES = ("idle", "proposing", "retraining", "publishing")
 
@@ -126,14 +127,16 @@ class AmrCompanion:
             if self._settings.refine.wait:
                 self._wait()
             self._take(self._live().poll())
-            if self._status is not None and len(self._status.versions) > self._n_versions:
+            if self._due() and self._ready(algorithm):
                 self._swap(algorithm)
         except ServiceError as error:  # a dead actor or hub comes back by itself; training does not wait for it
             self._say(f"WARNING refinement: {error.message}")
         return self._columns(swapped=self._bench.predictor.version != before)
 
     def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
-        """Evaluate the run with the version that it ended on."""
+        """Evaluate the run with the version that it ended on; nothing follows the hub any more."""
+        fixed = SurrogateClient.stored(SurrogateStore().root, self._bench.bundle.version)
+        self._bench = replace(bench, bundle=self._bench.bundle, predictor=fixed)
         return self._bench, self._archive
 
     def close(self) -> None:
@@ -174,6 +177,21 @@ class AmrCompanion:
                 self._say(f"refinement {status.refinement}: {status.phase}")
             elif before is not None and before.phase != "idle" and status.versions == before.versions:
                 self._say(f"refinement {status.refinement}: abandoned")
+
+    def _due(self) -> bool:
+        return self._status is not None and len(self._status.versions) > self._n_versions
+
+    def _ready(self, algorithm: TD3) -> bool:
+        """Whether everybody has loaded the current version, so that the swap exchanges references only."""
+        current = self._require_hub().require_current().version
+        until = time.monotonic() + (LOAD_TIMEOUT_S if self._settings.refine.wait else 0.0)
+        while True:
+            loaded = [self._bench.predictor.next_version, *algorithm.env_runner_group.foreach_env_runner(_next_version)]
+            if all(version == current for version in loaded):
+                return True
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_POLL_S)
 
     def _swap(self, algorithm: TD3) -> None:
         """Adopt the current version everywhere: runners, this process, stored transitions, pool, archive and labels."""
@@ -245,6 +263,10 @@ def adopt_everywhere(algorithm: TD3) -> list[float]:
     """
     results: Sequence[tuple[str, float]] = algorithm.env_runner_group.foreach_env_runner(_adopt)
     return [seconds for _, seconds in results]
+
+
+def _next_version(runner: Any) -> str:
+    return str(runner.env.unwrapped.predictor.next_version)
 
 
 def _adopt(runner: Any) -> tuple[str, float]:

@@ -25,7 +25,8 @@ def judge(comparison: Comparison, settings: VerdictSettings, max_attempts: int) 
     checks = {
         "error_falls": c.gain >= s.min_gain,
         "not_by_chance": c.p_value <= allowed,
-        "variance_falls": c.variance.after < c.variance.before,
+        # A property with a single model has no spread that could fall.
+        "variance_falls": c.variance.after < c.variance.before or c.variance.after == c.variance.before == 0.0,
         "others_hold": not worse,
         "coverage_in_band": low <= c.coverage <= high,
     }

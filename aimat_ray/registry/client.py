@@ -102,6 +102,12 @@ class SurrogateClient:
         """
         return self._transport.refresh()
 
+    @property
+    def next_version(self) -> str:
+        """Version that `refresh` would adopt now; that of a fixed transport never differs from `version`."""
+        ahead = getattr(self._transport, "next_version", self._transport.version)
+        return str(ahead())
+
     def reset_counters(self) -> None:
         """Set both counters to zero."""
         self.n_predictions = self.n_calls = 0

@@ -56,6 +56,10 @@ class FollowingTransport:
         """See `Transport`."""
         return self._used().bundle.version
 
+    def next_version(self) -> str:
+        """Version that `refresh` would adopt now; with `ahead` the one that is loaded already."""
+        return (self._waiting or self._used()).bundle.version if self._ahead else self._hub.require_current().version
+
     def refresh(self) -> bool:
         """See `Transport`. A version that can't be loaded leaves the one in use; without `ahead` it raises."""
         before = self._in_use
