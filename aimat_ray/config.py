@@ -126,7 +126,7 @@ class VarianceTriggerSettings(Settings):
     """When the surrogate counts as unsure where the agent walks (refine/refine-design.md for the numbers)."""
 
     threshold: Annotated[float, Field(gt=1.0)] = 3.0  # mean squared spread, relative to that in the domain
-    window: Count = 512  # latest visited compositions
+    window: Count = 2_048  # latest visited compositions
     cooldown: Annotated[int, Field(ge=0)] = 4_000  # env steps before the same property may fire again
 
 

@@ -97,8 +97,10 @@ class RefinementActor:
         """
         self._resume()
         if self._state.phase == "idle":
-            properties = self._work.problem.property_keys
-            fired = check(window, reference, properties, self._watched, self._work.settings, self._state.last_fired)
+            elements, properties = self._work.problem.elements, self._work.problem.property_keys
+            fired = check(
+                window, reference, elements, properties, self._watched, self._work.settings, self._state.last_fired
+            )
             if fired is not None:
                 self._take(Triggered(trigger=fired))
         return self._status()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.config import CorrelationTriggerSettings, RefineSettings, VarianceTriggerSettings
+from aimat_ray.data.composition import format_formula
 from aimat_ray.refine.records import Seen, Trigger, TriggerKind
 
 FloatArray = NDArray[np.float64]
@@ -26,7 +27,7 @@ class Window:
     Attributes:
         env_steps: Env steps so far.
         version: Surrogate version behind spread and rewards.
-        formulas: Visited compositions in at%, W texts.
+        at_frac: Visited compositions, [W, E].
         mean: Predictions for them, [W, P].
         spread: Spread of the ensemble for them, [W, P], same units.
         to_go: Discounted sum of the surrogate's rewards from each step to the end of its episode, [M].
@@ -35,7 +36,7 @@ class Window:
 
     env_steps: int
     version: str
-    formulas: Sequence[str]
+    at_frac: FloatArray
     mean: FloatArray
     spread: FloatArray
     to_go: FloatArray
@@ -91,6 +92,7 @@ def rewards_to_go(
 def check(
     window: Window,
     reference: FloatArray,
+    elements: Sequence[str],
     properties: Sequence[str],
     watched: Sequence[str],
     settings: RefineSettings,
@@ -101,6 +103,7 @@ def check(
     Args:
         window: The latest steps.
         reference: Mean squared spread of each property in the domain, [P].
+        elements: Symbols of the E axis.
         properties: Keys of the P properties.
         watched: Properties that a refinement would be worth: those behind the run's goal.
         settings: Thresholds, windows and cool-downs.
@@ -111,15 +114,15 @@ def check(
     ranked = sorted((key for key in watched if key in by_key), key=lambda key: -by_key[key])
     r = correlation(window.to_go, window.value)
     for key in ranked:
-        if _unsure(by_key[key], len(window.formulas), settings.variance) and _rested(
+        if _unsure(by_key[key], len(window.at_frac), settings.variance) and _rested(
             "variance", key, window.env_steps, settings.variance.cooldown, last_fired
         ):
-            seen = _seen(window, properties.index(key), by_key, r)
+            seen = _seen(window, elements, properties.index(key), by_key, r)
             return _trigger("variance", key, window, by_key[key], settings.variance.threshold, seen)
     if ranked and _at_odds(r, window, settings.correlation):
         key = ranked[0]
         if _rested("correlation", "", window.env_steps, settings.correlation.cooldown, last_fired):
-            seen = _seen(window, properties.index(key), by_key, r)
+            seen = _seen(window, elements, properties.index(key), by_key, r)
             return _trigger("correlation", key, window, r, settings.correlation.threshold, seen)
     return None
 
@@ -150,12 +153,12 @@ def _trigger(kind: TriggerKind, key: str, window: Window, value: float, threshol
     )  # fmt: skip
 
 
-def _seen(window: Window, p: int, ratios: dict[str, float], r: float) -> Seen:
+def _seen(window: Window, elements: Sequence[str], p: int, ratios: dict[str, float], r: float) -> Seen:
     """An even sample of the window, small enough for a log."""
-    rows = _evenly(len(window.formulas), _KEPT_COMPOSITIONS)
+    rows = _evenly(len(window.at_frac), _KEPT_COMPOSITIONS)
     points = _evenly(len(window.to_go), _KEPT_POINTS)
     return Seen(
-        compositions=tuple(window.formulas[i] for i in rows),
+        compositions=tuple(format_formula(window.at_frac[i] / window.at_frac[i].sum(), elements) for i in rows),
         values=tuple(_short(window.mean[i, p]) for i in rows),
         spreads=tuple(_short(window.spread[i, p]) for i in rows),
         ratios={key: _short(value) for key, value in ratios.items()},

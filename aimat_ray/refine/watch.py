@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.config import RefineSettings
-from aimat_ray.data.composition import format_formula
 from aimat_ray.data.sources import AlloyData
 from aimat_ray.env.legality import MIN_ELEMENTS, Limits
 from aimat_ray.env.start import sample_starts
@@ -60,7 +59,6 @@ class Watch:
         seen = rows["next_obs"][visited].astype(np.float64)
         blocks, scale, n_properties = self._task.layout.blocks, self._task.scale, self._task.layout.n_properties
         quantities = seen[:, blocks["quantities"]] * scale.width + scale.centre
-        elements = self._task.problem.elements
         to_go = rewards_to_go(rows["rewards"].astype(np.float64), rows[WALK], rows[ENDED].astype(bool), self._discount)
         ended = np.flatnonzero(np.isfinite(to_go))[-self._settings.correlation.window :]
         asked = {name: rows[name][ended] for name in ("obs", "actions")}
@@ -68,7 +66,7 @@ class Watch:
         return Window(
             env_steps=algorithm.env_steps,
             version=version,
-            formulas=[format_formula(x / x.sum(), elements) for x in seen[:, blocks["at_frac"]]],
+            at_frac=seen[:, blocks["at_frac"]],
             mean=quantities[:, :n_properties],
             spread=seen[:, blocks["spread"]] * scale.width[:n_properties],
             to_go=to_go[ended],

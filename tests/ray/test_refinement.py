@@ -13,7 +13,6 @@ from openai_server import openai_server, says
 from planted_alloys import planted_bundle, planted_small_data
 
 from aimat_ray.config import LlmSettings, RefineSettings
-from aimat_ray.data.composition import format_formula
 from aimat_ray.refine.audit import FILE_NAME, read
 from aimat_ray.refine.replay import replay
 from aimat_ray.refine.triggers import Window
@@ -61,9 +60,8 @@ class Loop:
 
     def fire(self, env_steps=5_000):
         at_frac = np.array(self.data.regression.at_frac[:80])
-        formulas = [format_formula(x, self.problem.elements) for x in at_frac]
         spread = np.full((80, 7), 9.0)
-        window = Window(env_steps, self.first, formulas, np.full((80, 7), 600.0), spread, np.empty(0), np.empty(0))
+        window = Window(env_steps, self.first, at_frac, np.full((80, 7), 600.0), spread, np.empty(0), np.empty(0))
         self.refinement.observe(window, REFERENCE)
         return wait_for(lambda: self.refinement.poll(1.0))
 

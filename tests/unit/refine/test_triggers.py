@@ -20,13 +20,13 @@ def window(spread=(1.0, 1.0), n=100, env_steps=2_000, r=1.0, seed=0):
     noise = rng.standard_normal(400)
     value = r * to_go + np.sqrt(1 - r**2) * noise
     return Window(
-        env_steps=env_steps, version="v1", formulas=[f"Zr{50 + i % 10}Cu{50 - i % 10}" for i in range(n)],
+        env_steps=env_steps, version="v1", at_frac=np.tile([0.6, 0.4], (n, 1)),
         mean=np.tile([700.0, 1800.0], (n, 1)), spread=np.tile(spread, (n, 1)), to_go=to_go, value=value,
     )  # fmt: skip
 
 
 def fire(w, last=None, watched=KEYS):
-    return check(w, np.ones(2), KEYS, watched, SETTINGS, last or {})
+    return check(w, np.ones(2), ("Zr", "Cu"), KEYS, watched, SETTINGS, last or {})
 
 
 def test_variance_ratio_is_the_mean_square_over_the_reference():
@@ -58,7 +58,7 @@ def test_variance_fires_for_the_most_uncertain_watched_property_and_keeps_the_ev
     assert (trigger.kind, trigger.property_key, trigger.value) == ("variance", "yield_strength_mpa", 9.0)
     assert trigger.seen.ratios == {"tg_k": 4.0, "yield_strength_mpa": 9.0}
     assert set(trigger.seen.spreads) == {3.0} and set(trigger.seen.values) == {1800.0}
-    assert len(trigger.seen.compositions) == 48 and len(trigger.seen.curve) == 128
+    assert trigger.seen.compositions == ("Zr60Cu40",) * 48 and len(trigger.seen.curve) == 128
     assert fire(window(spread=(2.0, 3.0)), watched=("tg_k",)).property_key == "tg_k"
 
 
