@@ -33,6 +33,7 @@ def benchmark(
     ] = Path("runs/surrogate_benchmark"),
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=20, help="Fold seeds that scores are averaged over.")] = 3,
     models: Annotated[str, typer.Option("--models", help="Only these families or bundles, separated by commas.")] = "",
+    finished: Annotated[bool, typer.Option("--finished", help="Report the finished cells; compute nothing.")] = False,
     cpus: Annotated[int | None, typer.Option("--cpus", min=1, help="Cores to use; all by default.")] = None,
     problem: Annotated[str, typer.Option("--problem", help="Design problem: a built-in name or a YAML file.")] = "bmg",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -41,10 +42,11 @@ def benchmark(
     from aimat_ray.comparison.cache import CellCache
     from aimat_ray.comparison.plan import full_plan, only, quick_plan
     from aimat_ray.comparison.report import finite, write_report
-    from aimat_ray.comparison.run import cpu_seconds, run_cells, timer
+    from aimat_ray.comparison.run import cpu_seconds, finished_cells, run_cells, timer
     from aimat_ray.comparison.scores import Bench
     from aimat_ray.comparison.summary import summarise
     from aimat_ray.data.sources import load_data
+    from aimat_ray.errors import RunError
     from aimat_ray.problem import load_problem
 
     design = load_problem(problem)
@@ -54,12 +56,17 @@ def benchmark(
     bench = Bench(load_data(data, design), design)
     cache, seconds = CellCache(out / "cells"), timer()
     with console.status("comparison ...") as status:
-        results = run_cells(cells, bench.data, design, cache, _teller(status, seconds), cpus)
+        if finished:
+            results = finished_cells(cells, bench.data, cache)
+        else:
+            results = run_cells(cells, bench.data, design, cache, _teller(status, seconds), cpus)
+        if not results:
+            raise RunError(f"{out}: no finished cell of this comparison; start it without --finished")
         status.update("scoring")
         document = summarise(results, bench)
         document["run"] = {
-            "quick": quick, "cells": len(cells), "seconds": seconds(), "cpu_seconds": cpu_seconds(results),
-            "out": str(out),
+            "quick": quick, "cells": len(results), "planned": len(cells), "seconds": seconds(),
+            "cpu_seconds": cpu_seconds(results), "out": str(out),
         }  # fmt: skip
         files = write_report(document, results, bench, out)
     if as_json:

@@ -85,7 +85,7 @@ def _roc(results: Mapping[Cell, CellResult], bench: Bench, path: Path) -> Path:
 
 
 def _reliability(results: Mapping[Cell, CellResult], bench: Bench, path: Path) -> Path:
-    figure, axes = _figure(1, "Reliability of the class probability, unseen chemical systems, first seed")
+    figure, axes = _figure(1, "Class probability on unseen systems, first seed")
     bundles = {cell: result for cell, result in results.items() if cell.model in RECIPES}
     for cell, result in (bundles or results).items():
         p = calibrated_class_p(bench, result.arrays["class_p"], bench.folds(cell.split, cell.seed), cell.model)
@@ -116,6 +116,8 @@ def _parity(cell: Cell, result: CellResult, bench: Bench, path: Path) -> Path:
         if known.any():
             ends = [float(min(y[known].min(), f[known].min())), float(max(y[known].max(), f[known].max()))]
             axis.plot(ends, ends, color="0.4", lw=0.8)
+            room = 0.25 * (ends[1] - ends[0])  # intervals that reach the plausible range would hide the points
+            axis.set_ylim(ends[0] - room, ends[1] + room)
         axis.set(xlabel=f"measured {spec.symbol} ({spec.unit})", ylabel="predicted, 90 % interval")
         if spec.key in bench.problem.cautions:
             axis.set_title("hardly predictable for glasses", fontsize=8)

@@ -40,13 +40,18 @@ def run_cells(
         TrainingError: A cell failed; those that were finished stay in the cache.
     """
     keys = {cell: cell.key(data) for cell in cells}
-    results = {cell: kept for cell, key in keys.items() if (kept := cache.load(key)) is not None}
+    results = finished_cells(cells, data, cache)
     missing = [cell for cell in cells if cell not in results]
     progress(len(results), len(cells), "from an earlier run" if results else "starting")
     if missing:
         with ray_running(num_cpus=num_cpus):
             _run_missing(missing, data, problem, cache, keys, results, progress)
     return {cell: results[cell] for cell in cells}
+
+
+def finished_cells(cells: Sequence[Cell], data: AlloyData, cache: CellCache) -> dict[Cell, CellResult]:
+    """What is in the cache already."""
+    return {cell: kept for cell in cells if (kept := cache.load(cell.key(data))) is not None}
 
 
 def _run_missing(

@@ -102,6 +102,11 @@ CASES: list[tuple[str, tuple[str, ...], str]] = [
         ("file/below", "choose another folder with --out"),
         "benchmark: out in a file",
     ),
+    (
+        "surrogate benchmark --finished --data {place}/data --out {place}/o",
+        ("no finished cell", "without --finished"),
+        "benchmark: nothing finished",
+    ),
     ("surrogate benchmark --problem {place}/none.yaml", ("none.yaml",), "benchmark: no such problem"),
     ("design --base Qq", ("base 'Qq' is not a known element", "expected one of: Zr"), "design: unknown base"),
     ("design --base S", ("'S' is left out",), "design: base that is left out"),

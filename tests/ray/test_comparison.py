@@ -63,6 +63,9 @@ def test_the_command_writes_its_folder_and_its_document(ray_session, problem, tm
     assert document["audit"]["leaks"] == 0
     assert (tmp_path / "out" / "surrogate_benchmark.md").is_file()
     assert (tmp_path / "out" / "roc.png").is_file()
+    some = CliRunner().invoke(app, [*words, "--finished"])
+    assert some.exit_code == 0, some.stderr
+    assert json.loads(some.stdout)["targets"] == document["targets"]
     table = CliRunner().invoke(app, [*words[:-5], *words[-4:]])  # without --json, from the kept cells
     assert table.exit_code == 0, table.stderr
     assert "leakage audit: 2 sets of folds, 0 leaks" in table.stdout
