@@ -73,9 +73,10 @@ class AgentSettings(Settings):
     offline_mode: Literal["none", "reward_replacement", "fixed", "annealed"] = "reward_replacement"
     offline_share: Share = 0.05
     offline_share_end: Share = 0.05
-    labels: Literal["none", "archive"] = "archive"  # where the behaviour-cloning term gets its moves from
+    labels: Literal["none", "archive", "lookahead"] = "archive"  # where behaviour cloning gets its moves from
     label_ranking: Literal["nearest", "robust"] = "robust"
     bc_weight: Annotated[float, Field(ge=0)] = 1.0
+    guidance: Literal["none", "gradient", "residual"] = "none"  # what the actor takes from the distilled surrogate
     n_envs_per_runner: Count = 128
     rollout_fragment_length: Count = 4
 
@@ -210,6 +211,7 @@ class DesignSettings(Settings):
     agent: AgentSettings = AgentSettings()
     pool: PoolSettings = PoolSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    distil: DistilSettings = DistilSettings()
     search: SearchSettings = SearchSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     refine: RefineSettings = RefineSettings()

@@ -13,6 +13,7 @@ from aimat_ray.env.goals import HarderGoals
 from aimat_ray.env.task import DesignTask
 from aimat_ray.experience.pool import PoolExperience, build_pool, experience_of, usable_in
 from aimat_ray.rl.env_runner import ENDED, WALK
+from aimat_ray.rl.guide import guide_spec
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.td3 import TD3
 from aimat_ray.rl.td3_config import TD3Config, apply_agent_config
@@ -76,6 +77,8 @@ def build_config(bench: Workbench, labeler: Labeler | None = None) -> TD3Config:
         },
     )
     config.env_runners(num_env_runners=settings.runners, gym_env_vectorize_mode="vector_entry_point")
+    if settings.agent.guidance != "none":
+        config.training(guide=guide_spec(settings.agent.guidance, task, bench.scorer, settings.agent.gamma))
     config.training(effect=effect_spec(task), extra_columns=extra, offline_anneal_steps=settings.steps)
     config.debugging(seed=settings.seed, log_level="ERROR")
     config.reporting(min_sample_timesteps_per_iteration=max(1, settings.steps // ITERATIONS_PER_RUN))

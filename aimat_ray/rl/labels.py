@@ -1,4 +1,4 @@
-"""Labels for the agent: steps towards goal alloys that a search has found once."""
+"""Labels for the agent: steps towards goal alloys that a search has found once, or the better of some moves."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_build import build_archive
 from aimat_ray.search.archive_walk import ArchiveLabeler
+from aimat_ray.search.lookahead import LookaheadLabeler
 
 _ARCHIVE_STREAM = 11
 
@@ -47,7 +48,12 @@ def search_archive(bench: Workbench, say: Say) -> Archive | None:
 
 def make_labeler(bench: Workbench, archive: Archive | None) -> Labeler | None:
     """The labels that the settings ask for, if any."""
-    if archive is None or bench.settings.agent.labels == "none":
+    if bench.settings.agent.labels == "lookahead" and bench.settings.env.mode == "simplex":
+        # Without a distilled surrogate each label costs 24 true predictions.
+        return EvaluatedGoals(
+            LookaheadLabeler(bench.task, bench.scorer or bench.predictor), bench.settings.env.train_aim
+        )
+    if archive is None or bench.settings.agent.labels != "archive":
         return None
     labeler = ArchiveLabeler.of(archive, bench.task, bench.settings.agent.label_ranking)
     return EvaluatedGoals(labeler, bench.settings.env.train_aim)

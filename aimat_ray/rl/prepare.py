@@ -121,9 +121,26 @@ def prepare(inputs: Inputs, say: Say = logger.info) -> Workbench:
         predictor = _serve(store, bundle)
     else:
         predictor = SurrogateClient.stored(store.root, bundle.version)
-    distilled = stored_distilled(store.root, bundle.name, bundle.version)
+    distilled = _distilled(inputs, store, bundle, predictor, say)
     bench = Workbench(**vars(inputs), bundle=bundle, judge=judge, predictor=predictor, distilled=distilled)
     return without_dead_bases(bench, say) if len(bench.goals) > 1 else bench
+
+
+def _distilled(
+    inputs: Inputs, store: SurrogateStore, bundle: SurrogateBundle, predictor: SurrogateClient, say: Say
+) -> DistilledSurrogate | None:
+    """The distilled twin of the surrogate: made now where the settings need it, otherwise only if the store has it."""
+    agent = inputs.settings.agent
+    if inputs.settings.method != "td3" or (agent.guidance == "none" and agent.labels != "lookahead"):
+        return stored_distilled(store.root, bundle.name, bundle.version)
+    from aimat_ray.rl.distil import get_or_distil, teaching_task
+
+    say("distilled surrogate: loading, or teaching it if this surrogate has none")
+
+    def task() -> DesignTask:
+        return teaching_task(inputs.problem, inputs.data, predictor)
+
+    return get_or_distil(store, bundle.name, task, predictor, inputs.settings.distil, say)
 
 
 def without_dead_bases(bench: Workbench, say: Say) -> Workbench:

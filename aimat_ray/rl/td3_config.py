@@ -35,6 +35,7 @@ class TD3Config(AlgorithmConfig):
         critic: What the critic sees of an action: its `effect`, the `raw` numbers, or no critic at all (labels only).
         effect: What an action does: {'kind': 'identity'} or {'kind': 'projected', 'lower', 'upper', 'base',
             'max_elements', 'max_step'}, see effect.ProjectedEffect.
+        guide: What a distilled surrogate tells the actor: {'kind': 'none'}, or from guide.guide_spec.
         bc_weight: Weight of the distance to the labelled effects in the actor's loss (columns `label`, `label_weight`).
         hidden_sizes: Widths of the hidden layers of actor and critics.
         layer_norm: Normalised layers in the critics.
@@ -63,6 +64,7 @@ class TD3Config(AlgorithmConfig):
     twin_q: bool
     critic: CriticKind
     effect: Mapping[str, Any]
+    guide: Mapping[str, Any]
     bc_weight: float
     hidden_sizes: tuple[int, ...]
     layer_norm: bool
@@ -95,6 +97,7 @@ class TD3Config(AlgorithmConfig):
         self.twin_q = True
         self.critic = "effect"
         self.effect = {"kind": "identity"}
+        self.guide = {"kind": "none"}
         self.bc_weight = 0.0
         self.hidden_sizes = (256, 256)
         self.layer_norm = False
@@ -148,6 +151,8 @@ class TD3Config(AlgorithmConfig):
         super().validate()
         if self.critic not in ("effect", "raw", "none"):
             raise ConfigError(f"critic: expected effect, raw or none, got {self.critic!r}")
+        if self.guide["kind"] == "gradient" and self.critic != "effect":
+            raise ConfigError("guidance 'gradient' needs critic 'effect': it follows the effect through the model")
         if self.critic == "none" and self.bc_weight <= 0:
             raise ConfigError("critic 'none' learns from labels alone: set bc_weight above 0")
         for name in ("policy_delay", "minibatches_per_update", "buffer_capacity"):
@@ -176,10 +181,20 @@ class TD3Config(AlgorithmConfig):
 
 
 OWN_FIELDS = tuple(TD3Config.__annotations__)
-MODULE_FIELDS = ("hidden_sizes", "layer_norm", "twin_q", "critic", "effect", "exploration_noise", "random_steps")
+MODULE_FIELDS = (
+    "hidden_sizes",
+    "layer_norm",
+    "twin_q",
+    "critic",
+    "effect",
+    "guide",
+    "exploration_noise",
+    "random_steps",
+)
 
 
-_OF_LABELS = {"labels", "label_ranking"}  # who makes the labels is not the algorithm's business
+# Who makes the labels is not the algorithm's business; what the guidance is made of comes as `guide`.
+_OF_LABELS = {"labels", "label_ranking", "guidance"}
 AGENT_FIELDS = tuple(name for name in AgentSettings.model_fields if name not in _OF_LABELS)
 _RENAMED = {"batch_size": "train_batch_size_per_learner"}
 _OF_RUNNERS = {

@@ -72,13 +72,23 @@ def actor_losses(net: TD3Module, batch: Batch, settings: LossSettings) -> Losses
     seen = net.critic_input(obs, action)
     if net.has_critic:
         critic = net.critics[0].requires_grad_(False)  # its own gradient is not wanted here
-        losses["actor_loss"] = -critic(obs, seen).mean()
+        worth = critic(obs, seen) if net.guide is None else worth_by_model(net, obs, seen)
+        losses["actor_loss"] = -worth.mean()
         critic.requires_grad_(True)
     if settings.bc_weight > 0:
         effect = seen if net.critic_input is net.effect else net.effect(obs, action)
         error = net.effect.label_error(obs, action, effect, batch["label"]).square().sum(-1)
         losses["bc_loss"] = settings.bc_weight * (batch["label_weight"] * error).mean()
     return losses
+
+
+def worth_by_model(net: TD3Module, obs: Tensor, effect: Tensor) -> Tensor:
+    """r + gamma Q_1(s', pi'(s')) of the composition that an effect leads to, by the distilled surrogate, [B]."""
+    assert net.guide is not None
+    reward, next_obs, goes_on = net.guide.step(obs, effect)
+    net.target_actor.requires_grad_(False)
+    next_value = net.critics[0](next_obs, net.critic_input(next_obs, net.target_actor(next_obs)))
+    return reward + net.guide.gamma * goes_on * next_value
 
 
 def minimised(losses: Losses) -> Tensor:

@@ -17,6 +17,7 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor, nn
 
 from aimat_ray.rl.effect import build_effect
+from aimat_ray.rl.guide import Guide, ResidualActor
 
 
 class Critic(nn.Module):
@@ -66,12 +67,16 @@ class TD3Module(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         options: dict[str, Any] = dict(self.model_config)
         n_obs, n_actions = int(np.prod(self.observation_space.shape)), int(np.prod(self.action_space.shape))
         hidden = tuple(options["hidden_sizes"])
-        self.actor = Actor(n_obs, n_actions, hidden)
+        self.actor: nn.Module = Actor(n_obs, n_actions, hidden)
+        guide = Guide(options["guide"]) if options["guide"]["kind"] != "none" else None
+        if guide is not None and options["guide"]["kind"] == "residual":
+            self.actor = ResidualActor(self.actor, guide)
         self.exploration_noise = float(options["exploration_noise"])
         self.random_steps = int(options["random_steps"])
         self.has_critic = options["critic"] != "none"
         if self.inference_only:
             return
+        self.guide = guide if options["guide"]["kind"] == "gradient" else None
         self.effect = build_effect(options["effect"])
         self.critic_input = self.effect if options["critic"] == "effect" else build_effect({"kind": "identity"})
         n_critics = (2 if options["twin_q"] else 1) if self.has_critic else 0
@@ -95,7 +100,7 @@ class TD3Module(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def get_non_inference_attributes(self) -> list[str]:
         """Parts that env runners don't need."""
-        return ["critics", "target_actor", "target_critics", "effect", "critic_input"]
+        return ["critics", "target_actor", "target_critics", "effect", "critic_input", "guide"]
 
     def get_initial_state(self) -> dict[str, Any]:
         """No recurrent state."""
