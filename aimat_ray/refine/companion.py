@@ -24,6 +24,7 @@ from aimat_ray.registry.client import SurrogateClient
 from aimat_ray.registry.hub import SurrogateHub
 from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.rl.algorithm import pool_experience, training_task, trusted_columns
+from aimat_ray.rl.distil import refreshed
 from aimat_ray.rl.labels import make_labeler, search_archive
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
@@ -136,7 +137,8 @@ class AmrCompanion:
     def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
         """Evaluate the run with the version that it ended on; nothing follows the hub any more."""
         fixed = SurrogateClient.stored(SurrogateStore().root, self._bench.bundle.version)
-        self._bench = replace(bench, bundle=self._bench.bundle, predictor=fixed)
+        ended = replace(bench, bundle=self._bench.bundle, predictor=fixed, distilled=self._bench.distilled)
+        self._bench = refreshed(ended, SurrogateStore(), self._say)
         return self._bench, self._archive
 
     def close(self) -> None:
@@ -201,6 +203,8 @@ class AmrCompanion:
         bench.predictor.refresh()
         current = self._require_hub().require_current()
         bench = replace(bench, bundle=SurrogateStore().get(current.version, current.name))
+        if bench.settings.agent.labels == "lookahead":  # labels would cost many true predictions without it
+            bench = refreshed(bench, SurrogateStore(), self._say)
         self._archive = _new_archive(bench, self._archive)
         labeler = make_labeler(bench, self._archive)
         if labeler is not None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from aimat_ray.data.sources import AlloyData
     from aimat_ray.problem import DesignProblem
     from aimat_ray.registry.store import SurrogateStore
+    from aimat_ray.rl.prepare import Workbench
 
 Say = Callable[[str], None]
 _MEAN_WEIGHT = 3.0  # goals are judged on the means, intervals and spread are by-products
@@ -96,6 +97,22 @@ def redistilled(
     rng = np.random.default_rng([seed, _LED_HELD_OUT])
     misled = lessons_near_paths(task, predictor, rng, settings.held_out_answers, scorer=fitted)
     return replace(fitted, fidelity={"led": fidelity(task, fitted, misled), "answers": len(lessons), "seed": seed})
+
+
+def refreshed(bench: Workbench, store: SurrogateStore, say: Say = logger.info) -> Workbench:
+    """The workbench with a distilled surrogate of the version that answers now, taught and stored if it is new.
+
+    A run that has no distilled surrogate stays without one.
+    """
+    if bench.distilled is None or bench.scorer is not None:
+        return bench
+    version = bench.predictor.version
+    found = stored_distilled(store.root, bench.bundle.name, version)
+    if found is None:
+        say(f"distilled surrogate: refreshing it for {version}")
+        found = redistilled(bench.distilled, bench.task, bench.predictor, bench.settings.distil)
+        found.save(distilled_folder(store.root, bench.bundle.name, version))
+    return replace(bench, distilled=found)
 
 
 def fit(

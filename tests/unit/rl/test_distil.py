@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from env_worlds import small_world
 
-from aimat_ray.config import DistilSettings
+from aimat_ray.config import DesignSettings, DistilSettings
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import fresh_walks
 from aimat_ray.errors import ArtifactError
 from aimat_ray.prediction import Predictor
 from aimat_ray.problem import DesignProblem
 from aimat_ray.registry.store import SurrogateStore
-from aimat_ray.rl.distil import distil, get_or_distil, redistilled
+from aimat_ray.rl.distil import distil, get_or_distil, redistilled, refreshed
 from aimat_ray.rl.distilled_net import DistilledNet
+from aimat_ray.rl.prepare import Workbench
 from aimat_ray.search.distilled import DistilledSurrogate, chemistry_of, features, stored_distilled
 
 SMALL = DistilSettings(
@@ -132,6 +135,27 @@ def test_a_new_version_of_the_surrogate_gets_a_new_net(
     assert (first.teacher, second.teacher, len(made)) == ("analytic-1", "analytic-2", 2)
     assert get_or_distil(store, "default", task_of_now, teacher, tiny, again=True).version == first.version  # same seed
     assert store.versions("default") == []  # it is no version of the bundle
+
+
+def test_after_a_swap_a_run_gets_the_net_of_the_new_version(
+    world: tuple[DesignTask, Predictor], net: DistilledSurrogate, tmp_path: Path
+) -> None:
+    task, teacher = world
+    store, swapped = SurrogateStore(tmp_path), replace(teacher, version="analytic-3")
+    settings = DesignSettings(distil=SMALL.model_copy(update={"led_answers": 600, "held_out_answers": 100}))
+    parts: dict[str, Any] = {"data": None, "goals": (), "task": task, "judge": None, "settings": settings}
+    bench = Workbench(
+        problem=task.problem, bundle=SimpleNamespace(name="default"), predictor=swapped, distilled=net, **parts
+    )  # fmt: skip
+    assert bench.scorer is None  # it imitates the version before
+    later = refreshed(bench, store)
+    assert later.scorer is later.distilled is not None
+    assert later.distilled.teacher == "analytic-3"
+    assert refreshed(later, store) is later
+    again = refreshed(bench, store)  # the store has it now
+    assert again.distilled is not None and again.distilled.version == later.distilled.version
+    without = replace(bench, distilled=None)
+    assert refreshed(without, store) is without
 
 
 def test_a_swap_refreshes_the_net(world: tuple[DesignTask, Predictor], net: DistilledSurrogate) -> None:
