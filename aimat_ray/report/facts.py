@@ -51,6 +51,11 @@ METHODS: dict[str, Method] = {
     "net_scored_16": Method(
         "Best of 16, distilled surrogate", "one", "16 moves scored by a distilled net, one true prediction"
     ),
+    "greedy_4": Method("Greedy search, 4 moves a step", "other"),
+    "greedy_64": Method("Greedy search, 64 moves a step", "other"),
+    "local_search_long": Method("Local search, 512 steps", "other"),
+    "policy_lookahead_4": Method("Policy with lookahead, 4 moves", "other"),
+    "policy_lookahead_64": Method("Policy with lookahead, 64 moves", "other"),
     "greedy_16": Method("Greedy search", "sixteen", "tries 16 moves a step and takes the best"),
     "ceiling": Method(
         "Evolutionary search (ceiling)", "search", "the most that a long search reaches on this surrogate"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 CENTRAL = (0.4, 0.6)  # the band of rewards that the publication names for its pool
 OTHERS = (*SERIES[1:], "muted", "ink")
+FEW_CURVES = 4  # beyond it the intervals of all but the highlighted curve would hide each other
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -142,7 +143,8 @@ def success_drawing(curves: Sequence[SuccessCurve], compact: bool, title: str = 
     figure, (ax,) = new_figure(NARROW if compact else WIDE, 4.4 if compact else 4.6)
     others = [curve for curve in curves if not curve.highlight]
     for curve in curves:
-        _draw_curve(ax, curve, 0 if curve.highlight else 1 + others.index(curve))
+        band = curve.highlight or len(curves) <= FEW_CURVES
+        _draw_curve(ax, curve, 0 if curve.highlight else 1 + others.index(curve), band)
     ax.set_xscale("log", base=2)
     spans = [_points(curve)[0] for curve in curves]
     low, high = min(float(x.min()) for x in spans), max(float(x.max()) for x in spans)
@@ -158,7 +160,7 @@ def success_drawing(curves: Sequence[SuccessCurve], compact: bool, title: str = 
     return figure
 
 
-def _draw_curve(ax: Axes, curve: SuccessCurve, position: int) -> None:
+def _draw_curve(ax: Axes, curve: SuccessCurve, position: int, band: bool) -> None:
     x, mean, lower, upper = _points(curve)
     colour = COLOURS["accent" if curve.highlight else OTHERS[position % len(OTHERS)]]
     ax.plot(
@@ -166,7 +168,7 @@ def _draw_curve(ax: Axes, curve: SuccessCurve, position: int) -> None:
         linestyle="-" if curve.highlight else DASHES[position % len(DASHES)],
         linewidth=2.6 if curve.highlight else 1.5, zorder=4 if curve.highlight else 3,
     )  # fmt: skip
-    if len(lower):
+    if len(lower) and band:
         ax.fill_between(x, lower, upper, color=colour, alpha=0.15, linewidth=0)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from aimat_ray.env.episodes import CountingPredictor, Episodes, run_episodes
-from aimat_ray.rl.methods import MakeChooser, MethodResult, distilled_counter, test_starts
+from aimat_ray.rl.methods import NOISY, MakeChooser, MethodResult, distilled_counter, test_starts
 from aimat_ray.rl.policy import Policy, PolicyProposals
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.statistics import Rate
 from aimat_ray.search.controls import Greedy, LocalSearch
 
 BUDGETS = tuple(2**n for n in range(2, 13))  # 4 to 4,096 predictions
-_LEFT_OUT = ("zero_action",)
+_LEFT_OUT = ("zero_action", "random", NOISY)  # they would crowd the picture; their rates are in the table
 _LONG_LOCAL_STEPS = 512
 
 Points = list[dict[str, float]]
@@ -46,6 +46,8 @@ def success_curves(
         episodes = _walk(bench, make, max_steps)
         if episodes is not None:
             curves[name] = curve([episodes])
+    if "local_search_long" in curves and main != "local_search":
+        del curves["local_search"]  # the same walks, cut off earlier
     return {name: points for name, points in curves.items() if points}
 
 
