@@ -111,7 +111,7 @@ class Comparison(Record):
         rmse: Its error.
         gain: Relative fall of the mean squared error.
         p_value: One-sided probability of such a fall by chance (bootstrap over chemical systems).
-        variance: Mean squared spread at the compositions that fired the trigger.
+        variance: Variance between models that have seen different chemical systems, where the trigger fired.
         coverage: Share of measured values inside their 90 % interval, each fold calibrated on the others.
         others: Error of every other property.
     """

@@ -25,8 +25,7 @@ def judge(comparison: Comparison, settings: VerdictSettings, max_attempts: int) 
     checks = {
         "error_falls": c.gain >= s.min_gain,
         "not_by_chance": c.p_value <= allowed,
-        # A property with a single model has no spread that could fall.
-        "variance_falls": c.variance.after < c.variance.before or c.variance.after == c.variance.before == 0.0,
+        "variance_falls": c.variance.after < c.variance.before,
         "others_hold": not worse,
         "coverage_in_band": low <= c.coverage <= high,
     }
@@ -34,7 +33,7 @@ def judge(comparison: Comparison, settings: VerdictSettings, max_attempts: int) 
         "error_falls": f"squared error of {c.property_key} on unseen systems changes by {-c.gain:+.1%}; "
         f"asked: {-s.min_gain:+.1%} or better",
         "not_by_chance": f"probability {c.p_value:.3f} of such a fall by chance; allowed: {allowed:.3f}",
-        "variance_falls": f"mean squared spread where the trigger fired: {c.variance.before:.4g} to "
+        "variance_falls": f"variance over systems where the trigger fired: {c.variance.before:.4g} to "
         f"{c.variance.after:.4g}; it must fall",
         "others_hold": "other properties: "
         + (", ".join(f"{key} {change:+.1%}" for key, change in worse.items()) or "none worsens")

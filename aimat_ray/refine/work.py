@@ -123,7 +123,8 @@ def compare(work: Work, trigger: Trigger, descriptors: tuple[str, ...]) -> Compa
         AimatError: It can't be retrained or stored.
     """
     bundle, prepared = _prepared(work, trigger)
-    refit = refit_property(bundle, work.problem, prepared, descriptors, work.seed)
+    region = np.array([parse_formula(text, work.problem.elements) for text in trigger.seen.compositions])
+    refit = refit_property(bundle, work.problem, prepared, descriptors, region, work.seed)
     version = SurrogateStore(work.store).put(refit.bundle)
     p = prepared.target
     return Comparison(
@@ -134,19 +135,10 @@ def compare(work: Work, trigger: Trigger, descriptors: tuple[str, ...]) -> Compa
         rmse=Change(before=refit.rmse_before, after=refit.rmse_after),
         gain=refit.gain,
         p_value=refit.p_value,
-        variance=_variance(work.problem, trigger, bundle, refit.bundle, p),
+        variance=Change(before=refit.variance_before, after=refit.variance_after),
         coverage=refit.coverage,
         others=_others(work, bundle, refit.bundle, p),
     )
-
-
-def _variance(
-    problem: DesignProblem, trigger: Trigger, before: SurrogateBundle, after: SurrogateBundle, p: int
-) -> Change:
-    """Mean squared spread where the trigger fired."""
-    at_frac = np.array([parse_formula(text, problem.elements) for text in trigger.seen.compositions])
-    spreads = [float(np.mean(bundle.predict(at_frac).spread[:, p] ** 2)) for bundle in (before, after)]
-    return Change(before=spreads[0], after=spreads[1])
 
 
 def _others(work: Work, before: SurrogateBundle, after: SurrogateBundle, p: int) -> dict[str, Change]:

@@ -45,6 +45,8 @@ class Refit:
         rmse_after: Error of the retrained one.
         gain: Relative fall of the mean squared error.
         p_value: Share of bootstrap samples of systems in which the error does not fall.
+        variance_before: Variance in the region between models that have seen different chemical systems.
+        variance_after: The same with the further descriptors.
         coverage: Share of measured values inside their 90 % interval, each fold calibrated on the others.
     """
 
@@ -55,16 +57,31 @@ class Refit:
     rmse_after: float
     gain: float
     p_value: float
+    variance_before: float
+    variance_after: float
     coverage: float
 
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """Predictions for what each fold left out, [N] each, and the factors of the members over all folds."""
+    """Predictions for what each fold left out, [N] each, the factors of the members, and the models of the folds."""
 
     mean: FloatArray
     spread: FloatArray
     scales: dict[str, FloatArray]
+    models: tuple[PropertyModels, ...] = ()
+
+    def variance(self, at_frac: FloatArray, route: FloatArray, p: int) -> float:
+        """Variance between models that have seen different chemical systems, mean over compositions [R, E].
+
+        This is what a blind spot shows: without the descriptor behind a law, a prediction depends on which alloys
+        happened to be measured. (The members of one model may agree on what they all miss.)
+        """
+        said = []
+        for models in self.models:
+            inputs = models.space.transform(at_frac)
+            said.append(models.combine(models.members(inputs), route, self.scales)[0][:, p])
+        return float(np.mean(np.var(said, axis=0, ddof=1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +145,7 @@ def refit_property(
     problem: DesignProblem,
     prepared: PropertyRows,
     picks: Sequence[str],
+    region: FloatArray,
     seed: int = 0,
     say: Say | None = None,
 ) -> Refit:
@@ -138,6 +156,7 @@ def refit_property(
         problem: The design problem.
         prepared: Rows and folds of the property.
         picks: Further descriptors, on top of those that the property was already refined with.
+        region: Compositions at which the variance is compared, [R, E].
         seed: Seed of the fits.
         say: Told what happens.
 
@@ -158,11 +177,14 @@ def refit_property(
     models = _fit(ensemble.recipe_name, problem, ensemble.space.names, prepared, after, (seed + _FIT_STREAM, 0))
     models.scales = {name: scale for name, scale in left[1].scales.items() if name in models.names}
     share = _coverage(bundle, problem, prepared, left[1])
+    route = ensemble.predict(ensemble.space.transform(region)).route
+    variances = [side.variance(region, route, p) for side in left]
     retrained = _bundle(bundle, problem, prepared, left[1], Refinement(p, after, models), share)
     return Refit(
         bundle=retrained, n=int(known.sum()), n_systems=len(np.unique(system[known])),
         rmse_before=mse[0] ** 0.5, rmse_after=mse[1] ** 0.5, gain=1.0 - mse[1] / max(mse[0], 1e-300),
-        p_value=_p_value(squares[0] - squares[1], system[known], seed), coverage=share,
+        p_value=_p_value(squares[0] - squares[1], system[known], seed), variance_before=variances[0],
+        variance_after=variances[1], coverage=share,
     )  # fmt: skip
 
 
@@ -216,7 +238,8 @@ def _left_out(
         said = {name: values[test] for name, values in members.items() if name in models.names}
         fold_mean, fold_spread = models.combine(said, prepared.route[test], scales)
         mean[test], spread[test] = fold_mean[:, p], fold_spread[:, p]
-    return LeftOut(mean, spread, member_scales(fitted[0], members, rows, np.ones(len(rows.values), dtype=bool)))
+    everything = np.ones(len(rows.values), dtype=bool)
+    return LeftOut(mean, spread, member_scales(fitted[0], members, rows, everything), tuple(fitted))
 
 
 def _residuals(prepared: PropertyRows, left: LeftOut) -> Residuals:

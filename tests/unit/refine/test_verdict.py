@@ -39,10 +39,5 @@ def test_one_condition_missed_refuses(change, check):
     assert [name for name, held in verdict.checks.items() if not held] == [check]
 
 
-def test_a_property_with_a_single_model_has_no_spread_to_fall():
-    none = GOOD.model_copy(update={"variance": Change(before=0.0, after=0.0)})
-    assert judge(none, VerdictSettings(), max_attempts=3).accepted
-
-
 def test_a_single_attempt_may_spend_the_whole_risk():
     assert judge(GOOD.model_copy(update={"p_value": 0.02}), VerdictSettings(), max_attempts=1).accepted

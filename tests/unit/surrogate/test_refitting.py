@@ -18,10 +18,14 @@ def planted(problem):
     return data, bundle, property_rows(bundle, data, problem, "tg_k")
 
 
+def region(planted):
+    return np.array(planted[0].regression.at_frac[:40])
+
+
 @pytest.fixture(scope="module")
 def refit(planted, problem):
     _, bundle, prepared = planted
-    return refit_property(bundle, problem, prepared, ["h_mix"])
+    return refit_property(bundle, problem, prepared, ["h_mix"], region(planted))
 
 
 def test_the_descriptor_behind_the_law_helps_on_unseen_systems(refit):
@@ -29,11 +33,12 @@ def test_the_descriptor_behind_the_law_helps_on_unseen_systems(refit):
     assert refit.rmse_after < refit.rmse_before
     assert (refit.n, refit.n_systems) == (350, 70)
     assert 0.8 < refit.coverage <= 1.0
+    assert refit.variance_after < 0.8 * refit.variance_before
 
 
 def test_a_descriptor_that_has_nothing_to_do_with_it_does_not(planted, problem):
     _, bundle, prepared = planted
-    refit = refit_property(bundle, problem, prepared, ["conductivity_mean"])
+    refit = refit_property(bundle, problem, prepared, ["conductivity_mean"], region(planted))
     assert refit.gain < 0.2
 
 
@@ -73,18 +78,19 @@ def test_a_row_does_not_depend_on_its_batch(refit, planted):
 def test_refining_again_adds_to_what_is_there(refit, planted, problem):
     data, _, _ = planted
     prepared = property_rows(refit.bundle, data, problem, "tg_k")
-    again = refit_property(refit.bundle, problem, prepared, ["h_mix", "s_mix"])
+    again = refit_property(refit.bundle, problem, prepared, ["h_mix", "s_mix"], region(planted))
     assert again.bundle.manifest.recipe["refined"] == {"tg_k": ["h_mix", "s_mix"]}
     assert again.rmse_before == pytest.approx(refit.rmse_after, rel=0.02)
 
 
 def test_the_same_refit_gives_the_same_version(refit, planted, problem):
     _, bundle, prepared = planted
-    assert refit_property(bundle, problem, prepared, ["h_mix"]).bundle.version == refit.bundle.version
+    assert refit_property(bundle, problem, prepared, ["h_mix"], region(planted)).bundle.version == refit.bundle.version
 
 
 @pytest.mark.parametrize(("key", "picks"), [("tg", ["h_mix"]), ("tg_k", ["phlogiston"])])
 def test_unknown_names_are_refused(planted, problem, key, picks):
     data, bundle, prepared = planted
     with pytest.raises(ConfigError, match=r"no property|unknown descriptor"):
-        refit_property(bundle, problem, property_rows(bundle, data, problem, key) if key == "tg" else prepared, picks)
+        rows = property_rows(bundle, data, problem, key) if key == "tg" else prepared
+        refit_property(bundle, problem, rows, picks, region(planted))
