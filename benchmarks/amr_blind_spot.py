@@ -106,7 +106,7 @@ def report(data, bundle, rows, visited, entries):
         entry("amr_true_error_falls", falls[0], "", 0.5, falls[0] >= 0.5,
               f"mean squared true error where the agent walks: {mse[0]:.0f} to {mse[1]:.0f} K^2; proposed: {names}"),
         entry("amr_variance_falls", over_systems, "", 0.6, over_systems >= 0.6,
-              f"variance between models of different chemical systems where the trigger fired: {compared['before']:.0f} "
+              f"variance over models of different systems where the trigger fired: {compared['before']:.0f} "
               f"to {compared['after']:.0f} K^2"),
         entry("amr_member_spread_falls", falls[1], "", None, True,
               f"mean squared spread of the members where the agent walks: {spread[0]:.0f} to {spread[1]:.0f} K^2"),
