@@ -25,6 +25,7 @@ from aimat_ray.registry.canary import canary_rows
 from aimat_ray.rl.improve import ImprovedAlloy, Improvements, improve_alloy
 from aimat_ray.rl.prepare import asked_bases
 from aimat_ray.search.diversity import distinct_rows
+from aimat_ray.search.improve import task_around
 from aimat_ray.serving.runs import FinishedRun, RunShelf
 from aimat_ray.serving.wishes import METHODS, BoundedImprovement
 from aimat_ray.surrogate.base import FloatArray
@@ -122,12 +123,12 @@ class DesignDesk:
             search = "evolution" if ask.method == "auto" else ask.method
             answers.append(self._improve(ask, timed, judge, method=search, budget=budget))
         if run is not None:
-            settings = EnvSettings.model_validate(run.record["settings"]["env"])
             try:
-                answers.append(self._improve(ask, timed, judge, policy=self._actor(run), settings=settings))
-            except DesignTimeError:
+                answers.append(self._by_policy(ask, timed, judge, run))
+            except (DesignTimeError, RunError) as error:
                 if not answers:
                     raise
+                log.warning("the policy of run %s is left out: %s", run.run_id, error.message)
                 run = None  # what the search found is an answer too
         merged, methods = merge(answers, ask.n_designs)
         return DesignAnswer(merged, methods, run.run_id if run else None, budget, time.monotonic() - began)
@@ -144,6 +145,25 @@ class DesignDesk:
             seed=ask.seed,
             **how,
         )
+
+    def _by_policy(
+        self, ask: DesignAsk, surrogate: Predictor, judge: Predictor | None, run: FinishedRun
+    ) -> Improvements:
+        """What the policy of a run finds.
+
+        Raises:
+            RunError: The policy can't be read, or observes something else than this program shows.
+        """
+        settings = EnvSettings.model_validate(run.record["settings"]["env"])
+        actor = self._actor(run)
+        expected = task_around(self.problem, self.data, ask.at_frac, ask.wish, settings).layout.size
+        observed = next(actor.parameters()).shape[1]
+        if observed != expected:
+            raise RunError(
+                f"the policy of run {run.run_id} takes {observed} numbers where this release gives {expected}; "
+                "train it again"
+            )
+        return self._improve(ask, surrogate, judge, policy=actor, settings=settings)
 
     def _policy_run(self, ask: DesignAsk) -> FinishedRun | None:
         """The newest finished run with a policy for the start's base, trained on these data.
@@ -172,7 +192,11 @@ class DesignDesk:
             return False
 
     def _actor(self, run: FinishedRun) -> Any:
-        """The policy of a run: RLlib's own files, written by its owner."""
+        """The policy of a run: RLlib's own files, written by its owner.
+
+        Raises:
+            RunError: They can't be read.
+        """
         from aimat_ray.rl.td3 import load_actor
 
         checkpoint = run.last_checkpoint
@@ -180,7 +204,11 @@ class DesignDesk:
         with self._lock:
             key = (run.run_id, checkpoint)
             if key not in self._actors:
-                self._actors[key] = load_actor(checkpoint)
+                try:
+                    self._actors[key] = load_actor(checkpoint)
+                except Exception as error:  # another release's files, or half of them; paths are not told
+                    log.warning("the policy of run %s can't be read: %s", run.run_id, error)
+                    raise RunError(f"the policy of run {run.run_id} can't be read ({type(error).__name__})") from error
             return self._actors[key]
 
 

@@ -59,6 +59,7 @@ export function startAlloy({ keep }) {
     $("version").textContent = answer.surrogate_version;
     $("version").title = "Version of the surrogate that answered";
     $("version").hidden = false;
+    $("made-by").textContent = `Predicted by surrogate ${answer.surrogate_version}.`;
     paintResult(found);
     keep({ f: found.composition });
     return found;
@@ -197,6 +198,7 @@ export function startAlloy({ keep }) {
   function paintResult(found) {
     show($("composition"), ...formulaNodes(found.composition));
     show($("verdicts"), classVerdict(found), domainVerdict(found));
+    paintSummary(found);
     show($("legend"),
       el("span", {}, el("i", { class: "swatch all" }), "measured alloys"),
       state.base ? el("span", {}, el("i", { class: "swatch base" }), `those of ${state.base}`) : null,
@@ -206,6 +208,18 @@ export function startAlloy({ keep }) {
       el("button", { type: "button", class: "link", onclick: () => openFormula(near.formula) }, ...formulaNodes(near.formula)),
       el("span", { class: "muted" }, `${pct(near.distance_at_pct)} at% away`))));
     $("improve").disabled = false;
+  }
+
+  /** What changes while a slider moves, beside the sliders: on a phone the rest is further down. */
+  function paintSummary(found) {
+    const asked = (state.details?.goal || []).map((bound) => bound.quantity);
+    const keys = [...new Set([...asked, ...problem.quantities.map((spec) => spec.key)])].slice(0, 3);
+    const values = keys.map((key) => {
+      const [spec, estimate] = [problem.byKey[key], estimateOf(problem.byKey[key], found)];
+      return estimate && el("span", {}, `${spec.symbol} ${number(estimate.value)}${spec.unit ? ` ${spec.unit}` : ""}`);
+    });
+    show($("summary"), el("b", {}, `${className()} ${Math.round(100 * found[problem.feasibility])} %`), ...values,
+      found.in_domain ? null : el("span", { class: "caution" }, "outside the domain"));
   }
 
   function openFormula(formula) {

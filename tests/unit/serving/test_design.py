@@ -1,6 +1,7 @@
 """POST /v1/design over surrogates in this process: wishes, answers, bounds in predictions and time."""
 
 import dataclasses
+import json
 import time
 
 import numpy as np
@@ -229,6 +230,33 @@ def test_a_design_that_takes_too_long_is_answered_with_504(desk, monkeypatch):
     reply = ask(Caller(make_app(context)))
     assert reply.status_code == 504
     assert "smaller budget" in reply.json()["error"]["message"]
+
+
+@pytest.mark.timeout(600)  # imports RLlib
+def test_a_policy_that_cannot_be_read_is_left_out(tmp_path):
+    """Where it is asked for by name the reason is told; beside a search it is only missing."""
+    data = load_data("oracle", PROBLEM)
+    folder = tmp_path / "zr"
+    (folder / "checkpoints" / "000000000500").mkdir(parents=True)
+    record = {
+        "run_id": "zr-1",
+        "base": "Zr",
+        "settings": {"problem": "bmg", "env": {}},
+        "data": {"checksum": data.checksum},
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "evaluation.json").write_text("{}")
+    (folder / "candidates.csv").write_text("rank,formula\n")
+    desk = DesignDesk(PROBLEM, data, tmp_path)
+    context = AppContext(PROBLEM, LocalBackend(OWN), designer=LocalDesigner(desk, OWN))
+    api = Caller(make_app(context))
+    named = ask(api, method="policy")
+    assert named.status_code == 422
+    assert "the policy of run zr-1 can't be read" in named.json()["error"]["message"]
+    assert str(tmp_path) not in named.text
+    beside = ask(api).json()
+    assert beside["policy_run"] is None
+    assert {design["method"] for design in beside["designs"]} == {"evolution"}
 
 
 def test_answers_of_two_methods_become_one_list_without_copies(desk):
