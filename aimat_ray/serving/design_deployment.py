@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
 from aimat_ray.data.sources import load_data
-from aimat_ray.errors import AimatError
+from aimat_ray.errors import AimatError, DataError, ServiceError
 from aimat_ray.problem import load_problem
+from aimat_ray.registry.canary import canary_rows
 from aimat_ray.registry.client import SurrogateClient
 from aimat_ray.registry.deployment import REPLICA_ENVIRONMENT, quiet_serve
 from aimat_ray.registry.fits import fitted
@@ -41,31 +41,41 @@ class DesignerReplica:
     """
 
     def __init__(self, hub: SurrogateHub, settings: ServingSettings) -> None:
-        self._settings = settings
-        self._problem = load_problem(settings.problem)
+        problem = load_problem(settings.problem)
+        try:
+            data = load_data(settings.data, problem)
+        except DataError as error:  # not on this node, say: predictions need no data, so the service goes on
+            log.error("no designs: %s", error.message)
+            self._desk: DesignDesk | None = None
+            return
+        self._desk = DesignDesk(problem, data, settings.runs)
         self._client = SurrogateClient.following(hub, ahead=False)
         self._store = SurrogateStore(settings.store)
         self._judge: SurrogateBundle | None = None
         self._lock = threading.Lock()
+        # Everything that takes seconds is loaded now: the first question is bounded in time like all others.
+        self._client.predict(canary_rows(len(problem.elements)))
+        self._find_judge(self._desk)
+        self._desk.load_policies()
 
-    @cached_property
-    def _desk(self) -> DesignDesk:
-        """Made at the first question: a service that is never asked for designs holds no data for them."""
-        return DesignDesk(self._problem, load_data(self._settings.data, self._problem), self._settings.runs)
+    def _find_judge(self, desk: DesignDesk) -> None:
+        """Take the judge if a run has fitted it: a service does not begin a fit of minutes on a question."""
+        if self._judge is None:
+            self._judge = fitted(self._store, "judge", desk.data, desk.problem, BUNDLE_SEED)
 
     async def design(self, ask: DesignAsk) -> DesignAnswer:
         """Answer a question."""
         return await asyncio.to_thread(self._design, ask)
 
     def _design(self, ask: DesignAsk) -> DesignAnswer:
+        if self._desk is None:
+            raise ServiceError("this service has no alloy data where it designs; its log tells why")
         with self._lock:
             try:
                 self._client.refresh()
             except AimatError as error:  # the next version can't be loaded: the one in use goes on
                 log.warning("the designer keeps its surrogate: %s", error.message)
-            if self._judge is None:
-                # Only one that a run has fitted already: fitting takes minutes.
-                self._judge = fitted(self._store, "judge", self._desk.data, self._problem, BUNDLE_SEED)
+            self._find_judge(self._desk)
             return self._desk.design(ask, self._client, self._judge)
 
 

@@ -133,6 +133,16 @@ class DesignDesk:
         merged, methods = merge(answers, ask.n_designs)
         return DesignAnswer(merged, methods, run.run_id if run else None, budget, time.monotonic() - began)
 
+    def load_policies(self) -> None:
+        """Load the newest policy, so that the first question does not wait for it (and for RLlib)."""
+        for run in self._shelf.runs():
+            if run.last_checkpoint is not None:
+                try:
+                    self._actor(run)
+                except RunError as error:
+                    log.warning("%s", error.message)
+                return
+
     def _improve(self, ask: DesignAsk, surrogate: Predictor, judge: Predictor | None, **how: Any) -> Improvements:
         return improve_alloy(
             self.data,
