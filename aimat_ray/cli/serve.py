@@ -75,7 +75,7 @@ def _is_folder(settings: ServingSettings) -> bool:
 def _run(settings: ServingSettings, address: str | None, promote: bool) -> None:
     from aimat_ray.problem import load_problem
     from aimat_ray.registry.deployment import APP_NAME, stop_surrogate_service
-    from aimat_ray.registry.runtime import ray_running
+    from aimat_ray.registry.runtime import full_priority, ray_running
     from aimat_ray.serving.access import check_access
     from aimat_ray.serving.listener import bind
     from aimat_ray.serving.service import published_hub, start_http_service
@@ -85,6 +85,7 @@ def _run(settings: ServingSettings, address: str | None, promote: bool) -> None:
     host, port = settings.http.host, settings.http.port
     if address is None:
         bind(host, port, shared=False).close()  # says at once when the port is taken
+    full_priority()
     with ray_running(address=address), console.status("starting ...") as status:
         hub = published_hub(settings, promote, _teller(status))
         status.update("starting the service ...")
