@@ -47,6 +47,7 @@ class FollowingTransport:
         self._in_use: _Loaded | None = None
         self._waiting: _Loaded | None = None
         self._refused: set[int] = set()
+        self._trouble = ""
 
     def predict(self, at_frac: FloatArray) -> Prediction:
         """See `Transport`."""
@@ -97,8 +98,11 @@ class FollowingTransport:
         assert self._waiting is not None
         try:
             self._waiting = self._read(self._waiting)
+            self._trouble = ""
         except Exception as error:  # the version in use goes on, whatever happened
-            log.warning("the surrogate could not be loaded ahead: %s", error)
+            if str(error) != self._trouble:  # said once, not twice a second
+                log.warning("the surrogate could not be loaded ahead: %s", error)
+            self._trouble = str(error)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FollowingTransport, (self._hub, self._ahead, self._poll_s)
