@@ -121,6 +121,9 @@ def _lines(document: Document, problem: DesignProblem, title: str) -> Iterator[s
     yield f"# {title}"
     yield ""
     yield f"Data {data['name']} ({'SYNTHETIC' if data['synthetic'] else 'measured'}, checksum {data['checksum'][:12]})."
+    run = document.get("run", {})
+    if run.get("cells", 0) < run.get("planned", 0):
+        yield f"**Unfinished**: {run['cells']} of {run['planned']} planned cells; a dash is a missing score."
     yield from _reading()
     yield ""
     maps = audit["fold_maps"]

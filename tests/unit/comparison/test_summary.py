@@ -125,6 +125,9 @@ def test_the_report_folder(document, results, bench, tmp_path, problem):
 def test_the_page_says_what_elongation_is_worth(document, problem):
     page = markdown(document, problem, "Title")
     assert page.startswith("# Title\n")
+    assert "Unfinished" not in page
+    partly = document | {"run": {"cells": 3, "planned": 9}}
+    assert "**Unfinished**: 3 of 9 planned cells" in markdown(partly, problem, "Title")
     assert "SYNTHETIC" in page
     assert "hardly predictable" in page
     assert "0 leaks" in page
