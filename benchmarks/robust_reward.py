@@ -2,7 +2,8 @@
 
 Every world has its own tables and surrogate; seeds take the worlds in turn. Agents of a seed differ in their reward
 only; nothing else teaches them (no labels, no trusted pool). An episode delivers the composition where its walk ends,
-and counts where that is truly feasible and truly at the goal, whatever the surrogate believes.
+and counts where that is truly feasible and truly at the goal, whatever the surrogate believes; `claimed_and_true`
+counts only what the surrogate takes for a success too, as a run's ledger does.
 
 World 0 is left out: `env.reward.caution` was chosen there.
 
@@ -82,6 +83,7 @@ def measure(bench: Workbench, starts: list[Any]) -> dict[str, float]:
     return {
         "true": float(truth.mean()),
         "claimed": float(claim.mean()),
+        "claimed_and_true": float((claim & truth).mean()),
         "true_of_claimed": float(truth[claim].mean()) if claim.any() else float("nan"),
         "in_domain": float(np.concatenate(sure).mean()),
     }
@@ -127,6 +129,10 @@ def main() -> list[dict[str, Any]]:
         "base": options.base,
         "ratio_interval": [round(low, 2), round(high, 2)],
         "true_success": {reward: mean_interval(values) for reward, values in true.items()},
+        "claimed_and_true": {
+            reward: mean_interval([result["claimed_and_true"] for result in results])
+            for reward, results in found.items()
+        },
         "per_seed": {reward: [{k: round(v, 3) for k, v in r.items()} for r in found[reward]] for reward in found},
     }
     return [entry("robust_reward_true_success", ratio, "x the paper's reward", BAR, ratio >= BAR, detail)]
