@@ -160,7 +160,7 @@ def _lda(params: Params, seed: int) -> Any:
 def _qda(params: Params, seed: int) -> Any:
     from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
-    return QuadraticDiscriminantAnalysis(**params)
+    return QuadraticDiscriminantAnalysis(solver="eigen", **params)  # the other solver needs more rows than inputs
 
 
 def _svc(params: Params, seed: int) -> Any:
@@ -211,7 +211,7 @@ _SMOOTHING: tuple[Params, ...] = ({"alpha": 0.1}, {"alpha": 1.0})
 CLASSIFIERS: dict[str, Candidate] = {
     "logistic_regression": Candidate(_logistic, ({"C": 0.1}, {"C": 1.0})),
     "lda": Candidate(_lda, ({"shrinkage": 0.01}, {"shrinkage": 0.1})),
-    "qda": Candidate(_qda, ({"reg_param": 0.1}, {"reg_param": 0.5})),
+    "qda": Candidate(_qda, ({"shrinkage": 0.1}, {"shrinkage": 0.5})),
     "svc": Candidate(_svc, ({"C": 3.0}, {"C": 10.0})),
     "decision_tree": Candidate(_tree, ({"min_samples_leaf": 3}, {"min_samples_leaf": 10}), "none"),
     "random_forest": Candidate(_forest("RandomForestClassifier", "sqrt"), _LEAVES, "none"),

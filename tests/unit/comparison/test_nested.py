@@ -53,6 +53,14 @@ def test_every_classifier_gives_probabilities(name):
     assert choice.params in CLASSIFIERS[name].grid
 
 
+@pytest.mark.parametrize("name", ["lda", "qda", "logistic_regression", "gaussian_nb"])
+def test_a_classifier_bears_more_inputs_than_rows_of_a_class_and_constant_ones(name):
+    rows = _rows(n=60, labels=True)
+    wide = np.concatenate([np.random.default_rng(0).normal(size=(60, 80)), np.zeros((60, 3)), rows.features], axis=1)
+    p, _ = fit_predict_classifier(name, Rows(wide, rows.target, rows.system), wide, np.random.default_rng(0))
+    assert np.isfinite(p).all()
+
+
 def test_inner_folds_keep_systems_together():
     system = np.repeat(np.arange(20), 3)
     folds = inner_folds(system, np.random.default_rng(0))
