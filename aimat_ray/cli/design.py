@@ -89,6 +89,9 @@ def design(
 
 
 def _run(settings: DesignSettings, folder: Path, resume: bool) -> dict[str, Any]:
+    from aimat_ray.refine.checks import check_settings
+
+    check_settings(settings)
     if settings.method != "td3":
         from aimat_ray.rl.search_run import design_by_search
 

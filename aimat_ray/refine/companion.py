@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from aimat_ray.config import DesignSettings
-from aimat_ray.errors import ConfigError, ProblemError, ServiceError
+from aimat_ray.errors import ProblemError, ServiceError
 from aimat_ray.refine.actor import Refinement, Status
+from aimat_ray.refine.checks import check_settings
 from aimat_ray.refine.swap import recompute
 from aimat_ray.refine.triggers import Window, correlation, variance_ratios
 from aimat_ray.refine.watch import Watch, spread_in_domain
@@ -37,27 +38,6 @@ LEAST_STEPS_BETWEEN_CHECKS = 500
 LOAD_TIMEOUT_S = 60.0
 _POLL_S = 0.2
 PHASES = ("idle", "proposing", "retraining", "publishing")
-
-
-def check_settings(settings: DesignSettings) -> None:
-    """Refuse combinations that can't work, before anything is started.
-
-    Raises:
-        ConfigError: AMR with the published environment or reward, a short observation, or a surrogate behind Serve.
-    """
-    if settings.refine.adviser == "off":
-        return
-    env = settings.env
-    wrong = {
-        "env.mode": (env.mode, "simplex"),
-        "env.observation": (env.observation, "full"),
-        "env.reward.kind": (env.reward.kind, "progress"),
-        "transport": (settings.transport, "local"),
-        "method": (settings.method, "td3"),
-    }
-    for key, (value, needed) in wrong.items():
-        if value != needed:
-            raise ConfigError(f"--amr needs {key} = {needed!r}, got {value!r}")
 
 
 class AmrCompanion:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from aimat_ray.config import DesignSettings
-from aimat_ray.errors import ConfigError
-from aimat_ray.refine.companion import AmrCompanion, check_settings
+from aimat_ray.refine.checks import check_settings
+from aimat_ray.refine.companion import AmrCompanion
 from aimat_ray.refine.knowledge.companion import KbrCompanion
 from aimat_ray.rl.hooks import Alone, Companion
 from aimat_ray.rl.prepare import Say, Workbench
@@ -59,8 +59,6 @@ def companion_for(settings: DesignSettings, say: Say) -> Companion:
         ConfigError: The settings don't go together.
     """
     check_settings(settings)
-    if settings.knowledge.scorer != "off" and settings.method != "td3":
-        raise ConfigError(f"--kbr needs method = 'td3', got {settings.method!r}")
     # Knowledge first: AMR may recompute stored rewards when it starts, and knowledge must then be added again.
     companions: list[Companion] = []
     knowledge = KbrCompanion(settings, say) if settings.knowledge.scorer != "off" else None
