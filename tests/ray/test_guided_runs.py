@@ -23,6 +23,7 @@ def nets_removed(aimat_store: str) -> Iterator[None]:
         shutil.rmtree(made)
 
 
+@pytest.mark.slow  # minutes for teaching the net over all bases
 @pytest.mark.usefixtures("nets_removed")
 @pytest.mark.parametrize(("guidance", "labels"), [("gradient", "none"), ("residual", "lookahead")])
 @pytest.mark.timeout(1800)
