@@ -167,7 +167,7 @@ class DesignDesk:
         settings = EnvSettings.model_validate(run.record["settings"]["env"])
         actor = self._actor(run)
         expected = task_around(self.problem, self.data, ask.at_frac, ask.wish, settings).layout.size
-        observed = next(actor.parameters()).shape[1]
+        observed = next(weights.shape[1] for weights in actor.parameters() if weights.ndim == 2)
         if observed != expected:
             raise RunError(
                 f"the policy of run {run.run_id} takes {observed} numbers where this release gives {expected}; "
