@@ -242,7 +242,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any]) -> DesignSetting
     try:
         return DesignSettings.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(explain(error)) from error
 
 
 def _assign(tree: dict[str, Any], dotted: str, value: Any) -> None:
@@ -254,7 +254,16 @@ def _assign(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[leaf] = value
 
 
-def _explain(error: ValidationError) -> str:
+def nested(dotted: str, value: Any) -> dict[str, Any]:
+    """A value by its dotted key as a tree: `nested("agent.gamma", 0.9)` is `{"agent": {"gamma": 0.9}}`."""
+    for key in reversed(dotted.split(".")):
+        value = {key: value}
+    tree: dict[str, Any] = value
+    return tree
+
+
+def explain(error: ValidationError) -> str:
+    """What does not fit, setting by setting."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])

@@ -1,0 +1,80 @@
+"""`aimat sweep`: many design runs on a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors
+from aimat_ray.errors import ConfigError, RunError
+
+EPILOG = "Example: aimat sweep tune_configs/bases.yaml --data DIR --out runs/bases"
+
+
+@friendly_errors
+def sweep(
+    file: Annotated[Path, typer.Argument(help="YAML file of the sweep, for example tune_configs/bases.yaml.")],
+    out: Annotated[str | None, typer.Option(help="Folder of the sweep, or an address such as s3://bucket/sweep.")] = None,
+    data: Annotated[str | None, typer.Option(help="auto, oracle, oracle:SEED, or a folder of tables.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting by its dotted key: --set design.steps=5000")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the sweep in --out.")] = False,
+    address: Annotated[str | None, typer.Option(help="Address of a Ray cluster; a local Ray by default.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON document.")] = False,
+) -> None:
+    """Design many base elements, seeds or variants, in parallel on whatever machines there are.
+
+    After a crash, or on another day: the same command with --resume.
+    """
+    from aimat_ray.sweep.results import read_sweep
+    from aimat_ray.sweep.run import run_sweep
+    from aimat_ray.sweep.settings import load_sweep
+    from aimat_ray.sweep.storage import SweepStorage
+
+    settings = load_sweep(file, _overrides(set_, data))
+    storage = SweepStorage(out or f"runs/{file.stem}")
+    try:
+        outcome = run_sweep(settings, storage, _say, resume, address)
+    except KeyboardInterrupt:
+        console.print(f"interrupted; go on with: aimat sweep {file} --out {storage.url} --resume", markup=False)
+        raise typer.Exit(INTERRUPTED) from None
+    results = read_sweep(storage.fetch_all())
+    results.write()
+    page = _report(results.folder, data)
+    if json_:
+        emit_json(outcome | {"folder": str(results.folder), "report": str(page), "runs": results.runs.to_dict("records")})
+    else:
+        console.print(
+            f"{outcome['finished']} of {outcome['cases']} runs finished, {outcome['stopped_early']} stopped early, "
+            f"{outcome['failed']} failed, in {outcome['seconds'] / 60:.1f} min\nreport: {page}",
+            markup=False,
+        )
+    if outcome["failed"]:
+        raise RunError(f"{outcome['failed']} runs failed; their errors are in {storage.root}/tune; try --resume")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _report(folder: Path, data: str | None) -> Path:
+    from aimat_ray.cli.report import write_sweep_report
+
+    return write_sweep_report(folder, data)
+
+
+def _overrides(assignments: list[str] | None, data: str | None) -> dict[str, Any]:
+    overrides: dict[str, Any] = {} if data is None else {"design.data": data}
+    for text in assignments or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {text!r}: expected KEY=VALUE, for example --set design.steps=5000")
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text!r}: {value!r} can't be read: {error}") from error
+    return overrides

@@ -1,0 +1,1 @@
+"""Many design runs on a cluster: which, where, resumed, and what came out."""

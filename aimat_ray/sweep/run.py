@@ -1,0 +1,183 @@
+"""A sweep with Ray Tune: all runs of the plan, on one machine or many, again and again until each has ended."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from aimat_ray import __version__
+from aimat_ray.data.sources import load_data
+from aimat_ray.errors import RunError
+from aimat_ray.problem import load_problem
+from aimat_ray.registry.runtime import ray_running
+from aimat_ray.registry.store import SurrogateStore
+from aimat_ray.rl.prepare import BUNDLE_SEED, Say
+from aimat_ray.rl.run_dir import RunDirectory
+from aimat_ray.sweep.plan import SweepPlan, make_plan
+from aimat_ray.sweep.settings import Dimension, SweepSettings
+from aimat_ray.sweep.storage import TUNE, SweepStorage
+from aimat_ray.sweep.trial import FINISHED, TUNING_RATE, run_trial
+from aimat_ray.sweep.watch import Watch
+
+SWEEP_FILE = "sweep.json"
+_STATE_EVERY_S = "5"  # Tune's own state; runs keep theirs in their folders
+
+
+def run_sweep(
+    settings: SweepSettings, storage: SweepStorage, say: Say, resume: bool = False, address: str | None = None
+) -> dict[str, Any]:
+    """Run a sweep to its end.
+
+    Args:
+        settings: What is swept.
+        storage: Where it is stored.
+        say: Told what happens, one line at a time.
+        resume: Go on with the sweep that is stored there: finished runs stay as they are, interrupted ones continue
+            from their last checkpoints, the others start.
+        address: Of a Ray cluster; by default RAY_ADDRESS, else a local Ray with the cores of this machine.
+
+    Returns:
+        Counts: `cases`, `finished`, `failed`, `stopped_early`; `seconds`.
+
+    Raises:
+        BadInputError: The settings don't fit the data, or the folder holds another sweep.
+    """
+    shared = settings.design_for(settings.bases[0] if settings.bases != "all" else "Zr", settings.seeds[0])
+    problem = load_problem(shared.problem)
+    data = load_data(shared.data, problem)
+    plan = make_plan(settings, problem, data)
+    folder = _claim(plan, storage, data.checksum, resume)
+    say(f"sweep of {len(plan.cases) if not plan.is_search else settings.search.samples} runs in {storage.root}")
+    for base, reason in plan.no_goal.items():
+        say(f"base {base} is left out: {reason}")
+    store = SurrogateStore()
+    for name in dict.fromkeys((shared.bundle, "judge")):
+        say(f"surrogate {name}: loading, or fitting if this data set is new")
+        store.get_or_fit(name, data, problem, BUNDLE_SEED, lambda text, share: say(f"  {text}"))
+    began = time.monotonic()
+    with ray_running(address=address):
+        outcome = _tune(plan, storage, say, resume)
+    outcome["seconds"] = time.monotonic() - began
+    folder.write_json("outcome.json", outcome)
+    storage.keep("outcome.json")
+    return outcome
+
+
+def _claim(plan: SweepPlan, storage: SweepStorage, checksum: str, resume: bool) -> RunDirectory:
+    """The folder of the sweep, with what the sweep is written into it.
+
+    Raises:
+        RunError: It holds another sweep, or one that was not to be continued.
+    """
+    storage.fetch(SWEEP_FILE)
+    folder = RunDirectory(storage.root)
+    document = {
+        "settings": plan.settings.model_dump(mode="json"),
+        "cases": [vars(case) | {"name": case.name} for case in plan.cases],
+        "no_goal": plan.no_goal,
+        "data": checksum,
+        "version": __version__,
+    }
+    if (folder / SWEEP_FILE).exists():
+        if not resume:
+            raise RunError(f"{storage.root} already holds a sweep; choose another --out, or continue it with --resume")
+        before = folder.read_json(SWEEP_FILE)
+        different = [key for key in ("settings", "cases", "data") if before.get(key) != document[key]]
+        if different:
+            raise RunError(
+                f"{storage.root} holds a sweep with other {' and '.join(different)}; resume it with the same file and data"
+            )
+    else:
+        folder.write_json(SWEEP_FILE, document)
+        storage.keep(SWEEP_FILE)
+    return folder
+
+
+def _tune(plan: SweepPlan, storage: SweepStorage, say: Say, resume: bool) -> dict[str, Any]:
+    import os
+
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", _STATE_EVERY_S)
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "0")
+    from ray import tune
+
+    trainable = tune.with_resources(partial(run_trial, plan=plan, storage=storage), _resources(plan))
+    state = f"{storage.url.rstrip('/')}/{TUNE}" if storage.is_remote else str(storage.root / TUNE)
+    watch = Watch(plan, say)
+    if resume and tune.Tuner.can_restore(state):
+        tuner = tune.Tuner.restore(
+            state, trainable=trainable, resume_unfinished=True, restart_errored=True, param_space=_param_space(plan)
+        )
+    else:
+        tuner = tune.Tuner(
+            trainable,
+            param_space=_param_space(plan),
+            tune_config=_tune_config(plan),
+            run_config=tune.RunConfig(
+                name=TUNE,
+                storage_path=storage.url if storage.is_remote else str(storage.root),
+                failure_config=tune.FailureConfig(max_failures=plan.settings.max_failures),
+                stop={"trial_seconds": plan.settings.trial_time_limit_s},
+                callbacks=[watch],
+                verbose=0,
+            ),
+        )
+    results = tuner.fit()
+    ended = [result.metrics or {} for result in results]
+    finished = sum(bool(metrics.get("finished")) for metrics in ended)
+    failed = len(results.errors)
+    return {
+        "cases": len(results),
+        "finished": finished,
+        "failed": failed,
+        "stopped_early": len(results) - finished - failed,
+    }
+
+
+def _resources(plan: SweepPlan) -> Any:
+    from ray import tune
+
+    runners = plan.design(plan.cases[0]).runners
+    return tune.PlacementGroupFactory([{"CPU": plan.settings.cpus_per_trial}] + [{"CPU": 1}] * runners)
+
+
+def _param_space(plan: SweepPlan) -> dict[str, Any]:
+    from ray import tune
+
+    cases = [vars(case) for case in plan.cases]
+    space = {key: _domain(dimension) for key, dimension in plan.settings.search.space.items()}
+    return {"case": cases[0] if plan.is_search else tune.grid_search(cases), **space}
+
+
+def _domain(dimension: Dimension) -> Any:
+    from ray import tune
+
+    value = getattr(dimension, dimension.form)
+    if dimension.form == "choice":
+        return tune.choice(list(value))
+    if dimension.form == "integers":
+        return tune.randint(value[0], value[1] + 1)
+    return tune.uniform(*value) if dimension.form == "uniform" else tune.loguniform(*value)
+
+
+def _tune_config(plan: SweepPlan) -> Any:
+    from ray import tune
+
+    search = plan.settings.search
+    steps = plan.design(plan.cases[0]).steps
+    options: dict[str, Any] = {
+        "num_samples": search.samples if plan.is_search else 1,
+        "max_concurrent_trials": plan.settings.max_concurrent,
+        "reuse_actors": True,
+    }
+    if plan.is_search:
+        options |= {"metric": TUNING_RATE, "mode": "max"}
+    if search.searcher == "optuna":
+        from ray.tune.search.optuna import OptunaSearch
+
+        options["search_alg"] = OptunaSearch(seed=plan.settings.seeds[0])
+    if search.scheduler == "asha":
+        options["scheduler"] = tune.schedulers.ASHAScheduler(
+            time_attr="env_steps", max_t=steps, grace_period=search.grace_steps, reduction_factor=search.reduction
+        )
+    return tune.TuneConfig(**options)

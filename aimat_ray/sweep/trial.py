@@ -1,0 +1,141 @@
+"""One run of a sweep as a Ray Tune trial. It is `rl.train.design` in a folder of its own, watched by Tune."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray import tune
+
+from aimat_ray.env.episodes import CountingPredictor, run_episodes
+from aimat_ray.env.walk import fresh_walks
+from aimat_ray.rl.hooks import Alone
+from aimat_ray.rl.policy import Policy
+from aimat_ray.rl.prepare import Workbench
+from aimat_ray.rl.run_dir import RunDirectory
+from aimat_ray.rl.td3 import TD3
+from aimat_ray.rl.train import design
+from aimat_ray.search.archive import Archive
+from aimat_ray.sweep.plan import Case, SweepPlan
+from aimat_ray.sweep.storage import RUNS, SweepStorage
+
+TUNING_RATE = "tuning_goal_rate"
+FINISHED = "evaluation.json"
+_GRACE = 1.2  # a run is ended from within at this multiple of its time limit, should Tune not have done it before
+_TUNING_STREAM = 500
+_TIMED_OUT = 75  # exit code (EX_TEMPFAIL)
+
+logger = logging.getLogger(__name__)
+
+
+def run_trial(config: dict[str, Any], plan: SweepPlan, storage: SweepStorage) -> None:
+    """Design once, from the start or from the last checkpoint of an interrupted attempt; report to Tune.
+
+    A run that is finished already is only reported, so that a resumed sweep does nothing twice.
+
+    Args:
+        config: `case` (its fields), and the hyperparameters of a search by dotted key.
+        plan: The sweep.
+        storage: Where its runs are.
+    """
+    case = Case(**config["case"])
+    point = {key: value for key, value in config.items() if key != "case"}
+    name = run_name(case, tune.get_context().get_trial_id() if plan.is_search else None)
+    folder = storage.run_folder(name)
+    if not (folder / FINISHED).exists():
+        with _time_limit(plan.settings.trial_time_limit_s * _GRACE):
+            resume = (folder / "run.json").exists()
+            reporter = Reporter(plan, storage, name)
+            design(plan.design(case, point), folder, logger.info, resume=resume, companion=reporter)
+            storage.keep(f"{RUNS}/{name}")
+    tune.report(final_metrics(RunDirectory(folder).read_json(FINISHED)) | {"run": name})
+
+
+def run_name(case: Case, trial_id: str | None) -> str:
+    """Name of a run's folder; samples of a search carry the id of their trial."""
+    return case.name if trial_id is None else f"{case.name}-{trial_id}"
+
+
+def final_metrics(document: dict[str, Any]) -> dict[str, Any]:
+    """What Tune is told about a finished run."""
+    evaluation, train = document["evaluation"], document["train"] or {}
+    return {
+        "base": document["base"],
+        "env_steps": train.get("env_steps", 0),
+        "goal_rate": evaluation["sr_goal"]["mean"],
+        "lookahead_rate": evaluation.get("sr_goal_lookahead", {}).get("mean"),
+        "confirmed_share": evaluation["confirmed_share"],
+        "candidates": document["candidates"]["n"],
+        TUNING_RATE: train.get(TUNING_RATE),
+        "finished": True,
+    }
+
+
+class Reporter(Alone):
+    """Tells Tune how a run goes: training metrics each iteration, now and then a strict rate on tuning starts."""
+
+    def __init__(self, plan: SweepPlan, storage: SweepStorage, name: str) -> None:
+        self._plan, self._storage, self._name = plan, storage, name
+        self._bench: Workbench | None = None
+        self._began = time.monotonic()
+        self._next_measure = 0
+        self._stored: Path | None = None
+        self._rate: float | None = None
+
+    def start(self, algorithm: TD3, bench: Workbench, archive: Archive | None) -> None:
+        """Before the first step, or after a checkpoint was restored."""
+        self._bench = bench
+        self._interval = max(1, bench.settings.steps // self._plan.settings.tuning_times)
+        self._next_measure = algorithm.env_steps + self._interval
+
+    def after_iteration(self, algorithm: TD3) -> dict[str, Any]:
+        """Measure when it is time; store what the last checkpoint left."""
+        if self._plan.settings.tuning_episodes and algorithm.env_steps >= self._next_measure:
+            self._rate = self._measure(algorithm)
+            self._next_measure += self._interval
+        checkpoint = RunDirectory(self._storage.run_folder(self._name)).last_checkpoint()
+        if checkpoint is not None and checkpoint != self._stored:
+            self._storage.keep(f"{RUNS}/{self._name}")
+            self._stored = checkpoint
+        return {} if self._rate is None else {TUNING_RATE: self._rate}
+
+    def measured(self, row: dict[str, Any]) -> None:
+        """Report an iteration."""
+        numbers = {key: value for key, value in row.items() if isinstance(value, int | float)}
+        tune.report(numbers | {"run": self._name, "trial_seconds": time.monotonic() - self._began})
+
+    def _measure(self, algorithm: TD3) -> float:
+        assert self._bench is not None
+        return tuning_rate(self._bench, Policy(self._bench.task, algorithm.actor()), self._plan.settings.tuning_episodes)
+
+
+def tuning_rate(bench: Workbench, policy: Policy, episodes: int) -> float:
+    """Strict goal rate on starts that neither training nor the final evaluation walks from."""
+    rng = np.random.default_rng([bench.settings.seed, _TUNING_STREAM])
+    base = np.arange(episodes, dtype=np.intp) % len(bench.task.bases)
+    start = fresh_walks(bench.task, bench.predictor, base, rng)
+    return float(run_episodes(bench.task, CountingPredictor(bench.predictor), start, policy, rng).goal.mean())
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """End this process when the block takes too long: a run that hangs must not hold its cores for ever."""
+
+    def end() -> None:
+        logger.error("the run exceeds its time limit; its process ends")
+        os._exit(_TIMED_OUT)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,116 @@
+"""What somebody sees who watches a sweep: one line per event, and a table of the runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray.tune import Callback
+
+from aimat_ray.rl.prepare import Say
+from aimat_ray.sweep.plan import Case, SweepPlan
+from aimat_ray.sweep.trial import TUNING_RATE, run_name
+
+_TABLE_EVERY_S = 30.0
+
+
+@dataclass
+class RunStatus:
+    """How one run stands."""
+
+    name: str
+    steps: int
+    state: str = "waiting"
+    env_steps: int = 0
+    seconds: float = 0.0
+    rate: float | None = None
+    confirmed: float | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimate of the seconds left."""
+        if self.state != "running" or not self.env_steps:
+            return None
+        return max(self.steps - self.env_steps, 0) * self.seconds / self.env_steps
+
+
+class Watch(Callback):
+    """Follows Tune's trials.
+
+    Args:
+        plan: The sweep.
+        say: Told each event.
+    """
+
+    def __init__(self, plan: SweepPlan, say: Say) -> None:
+        self._plan, self._say = plan, say
+        self.runs: dict[str, RunStatus] = {}
+        self._began = time.monotonic()
+        self._next_table = 0.0
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        """Called by Tune at the start."""
+        self._began = time.monotonic()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A run starts, or goes on."""
+        status = self._status(trial)
+        status.state = "running"
+        self._say(f"{status.name}: started")
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """A run reports."""
+        status = self._status(trial)
+        status.env_steps = int(result.get("env_steps") or status.env_steps)
+        status.seconds = float(result.get("seconds") or status.seconds)
+        status.rate = result.get("goal_rate", result.get(TUNING_RATE, status.rate))
+        status.confirmed = result.get("confirmed_share", status.confirmed)
+        if time.monotonic() >= self._next_table:
+            self._next_table = time.monotonic() + _TABLE_EVERY_S
+            for line in self.table(len(trials)):
+                self._say(line)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A run ended, or was stopped early."""
+        status = self._status(trial)
+        last = trial.last_result or {}
+        status.state = "finished" if last.get("finished") else "stopped early"
+        rate = "-" if status.rate is None else f"{status.rate:.2f}"
+        confirmed = "-" if status.confirmed is None else f"{status.confirmed:.2f}"
+        self._say(f"{status.name}: {status.state}; goal rate {rate}, confirmed {confirmed}")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A run failed for good."""
+        status = self._status(trial)
+        status.state = "failed"
+        self._say(f"{status.name}: FAILED; see {trial.local_path}/error.txt")
+
+    def table(self, n_trials: int) -> list[str]:
+        """The runs that are under way, and how far the sweep is."""
+        running = [status for status in self.runs.values() if status.state == "running"]
+        ended = sum(status.state not in ("running", "waiting") for status in self.runs.values())
+        lines = [f"{ended} of {self._n_runs(n_trials)} runs ended; {self._time_left(ended, n_trials)}"]
+        for status in running:
+            rate = "   -" if status.rate is None else f"{status.rate:4.2f}"
+            left = "" if status.left_s is None else f"  training ends in {status.left_s / 60:.1f} min"
+            lines.append(f"  {status.name:<18} {status.env_steps:>9,} of {status.steps:,} steps  rate {rate}{left}")
+        return lines
+
+    def _time_left(self, ended: int, n_trials: int) -> str:
+        if not ended:
+            return "time left not known yet"
+        left = (time.monotonic() - self._began) / ended * (self._n_runs(n_trials) - ended)
+        return f"about {left / 60:.0f} min left"
+
+    def _n_runs(self, n_trials: int) -> int:
+        return self._plan.settings.search.samples if self._plan.is_search else max(n_trials, len(self._plan.cases))
+
+    def _status(self, trial: Any) -> RunStatus:
+        if trial.trial_id not in self.runs:
+            case = Case(**trial.config["case"])
+            point = {key: value for key, value in trial.config.items() if key != "case"}
+            name = run_name(case, trial.trial_id if self._plan.is_search else None)
+            self.runs[trial.trial_id] = RunStatus(name, self._plan.design(case, point).steps)
+        return self.runs[trial.trial_id]
