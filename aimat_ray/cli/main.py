@@ -20,6 +20,7 @@ from aimat_ray.cli import (
     report,
     serve,
     surrogate,
+    sweep,
 )
 from aimat_ray.cli.console import set_up_logging
 
@@ -40,6 +41,7 @@ app.command("design", epilog=design.EPILOG)(design.design)
 app.command("improve", epilog=improve.EPILOG)(improve.improve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
+app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("bench")(bench.bench)
 

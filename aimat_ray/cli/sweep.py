@@ -17,7 +17,7 @@ EPILOG = "Example: aimat sweep tune_configs/bases.yaml --data DIR --out runs/bas
 @friendly_errors
 def sweep(
     file: Annotated[Path, typer.Argument(help="YAML file of the sweep, for example tune_configs/bases.yaml.")],
-    out: Annotated[str | None, typer.Option(help="Folder of the sweep, or an address such as s3://bucket/sweep.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the sweep, or an address: s3://bucket/sweep.")] = None,
     data: Annotated[str | None, typer.Option(help="auto, oracle, oracle:SEED, or a folder of tables.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="One setting by its dotted key: --set design.steps=5000")
@@ -46,7 +46,9 @@ def sweep(
     results.write()
     page = _report(results.folder, data)
     if json_:
-        emit_json(outcome | {"folder": str(results.folder), "report": str(page), "runs": results.runs.to_dict("records")})
+        emit_json(
+            outcome | {"folder": str(results.folder), "report": str(page), "runs": results.runs.to_dict("records")}
+        )
     else:
         console.print(
             f"{outcome['finished']} of {outcome['cases']} runs finished, {outcome['stopped_early']} stopped early, "

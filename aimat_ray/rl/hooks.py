@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from aimat_ray.rl.prepare import Workbench
@@ -21,6 +22,9 @@ class Companion(Protocol):
 
     def after_iteration(self, algorithm: TD3) -> dict[str, Any]:
         """Between two iterations; what it returns are further columns of the metrics."""
+
+    def measured(self, row: dict[str, Any]) -> None:
+        """After each iteration, with its row of the metrics."""
 
     def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
         """After training: what the run is evaluated with."""
@@ -43,9 +47,54 @@ class Alone:
         """See `Companion`."""
         return {}
 
+    def measured(self, row: dict[str, Any]) -> None:
+        """See `Companion`."""
+
     def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
         """See `Companion`."""
         return bench, archive
 
     def close(self) -> None:
         """See `Companion`."""
+
+
+class Together:
+    """Several companions of one run; each takes over what the one before it left."""
+
+    def __init__(self, *companions: Companion) -> None:
+        self._companions = companions
+
+    def join(self, bench: Workbench, run: RunDirectory, resume: bool) -> Workbench:
+        """See `Companion`."""
+        for companion in self._companions:
+            bench = companion.join(bench, run, resume)
+        return bench
+
+    def start(self, algorithm: TD3, bench: Workbench, archive: Archive | None) -> None:
+        """See `Companion`."""
+        for companion in self._companions:
+            companion.start(algorithm, bench, archive)
+
+    def after_iteration(self, algorithm: TD3) -> dict[str, Any]:
+        """See `Companion`."""
+        columns: dict[str, Any] = {}
+        for companion in self._companions:
+            columns |= companion.after_iteration(algorithm)
+        return columns
+
+    def measured(self, row: dict[str, Any]) -> None:
+        """See `Companion`."""
+        for companion in self._companions:
+            companion.measured(row)
+
+    def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
+        """See `Companion`."""
+        for companion in self._companions:
+            bench, archive = companion.finish(bench, archive)
+        return bench, archive
+
+    def close(self) -> None:
+        """See `Companion`."""
+        with ExitStack() as stack:
+            for companion in self._companions:
+                stack.callback(companion.close)

@@ -53,13 +53,18 @@ class Monitor:
         self._purge_step = env_steps + 1
         self._say(f"resumed at {env_steps:,} env steps")
 
-    def record(self, algorithm: TD3, result: dict[str, Any], further: Mapping[str, Any] | None = None) -> None:
+    def record(
+        self, algorithm: TD3, result: dict[str, Any], further: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Measure one iteration.
 
         Args:
             algorithm: What trains.
             result: What its iteration reported.
             further: Columns that others measured.
+
+        Returns:
+            The row.
         """
         row = self._row(algorithm, result) | dict(further or {})
         self.rows.append(row)
@@ -71,6 +76,7 @@ class Monitor:
         if row["env_steps"] >= self._next_line:
             self._say(self._line(row))
             self._next_line += max(1, self._bench.settings.steps // _PROGRESS_LINES)
+        return row
 
     def flush(self) -> None:
         """Write the tables."""

@@ -86,7 +86,7 @@ def train_agent(
     began = time.monotonic()
     first_step, next_save = algorithm.env_steps, algorithm.env_steps + interval
     while algorithm.env_steps < steps:
-        monitor.record(algorithm, algorithm.train(), companion.after_iteration(algorithm))
+        companion.measured(monitor.record(algorithm, algorithm.train(), companion.after_iteration(algorithm)))
         if algorithm.env_steps >= min(next_save, steps):
             monitor.flush()
             run.new_checkpoint(algorithm.env_steps, lambda path: algorithm.save_to_path(str(path.resolve())))

@@ -97,7 +97,10 @@ def make_plan(settings: SweepSettings, problem: DesignProblem, data: AlloyData) 
         raise ProblemError(f"data {data.name!r} support no goal for any of the bases {' '.join(asked)}")
     groups = [",".join(bases)] if settings.one_policy else bases
     cases = tuple(
-        Case(base, seed, variant) for variant in settings.variants or ("",) for base in groups for seed in settings.seeds
+        Case(base, seed, variant)
+        for variant in settings.variants or ("",)
+        for base in groups
+        for seed in settings.seeds
     )
     if settings.search.space and len(cases) > 1:
         raise ConfigError(

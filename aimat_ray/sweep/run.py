@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from aimat_ray.rl.run_dir import RunDirectory
 from aimat_ray.sweep.plan import SweepPlan, make_plan
 from aimat_ray.sweep.settings import Dimension, SweepSettings
 from aimat_ray.sweep.storage import TUNE, SweepStorage
-from aimat_ray.sweep.trial import FINISHED, TUNING_RATE, run_trial
+from aimat_ray.sweep.trial import TUNING_RATE, run_trial
 from aimat_ray.sweep.watch import Watch
 
 SWEEP_FILE = "sweep.json"
@@ -86,7 +87,8 @@ def _claim(plan: SweepPlan, storage: SweepStorage, checksum: str, resume: bool) 
         different = [key for key in ("settings", "cases", "data") if before.get(key) != document[key]]
         if different:
             raise RunError(
-                f"{storage.root} holds a sweep with other {' and '.join(different)}; resume it with the same file and data"
+                f"{storage.root} holds a sweep with other {' and '.join(different)}; "
+                "resume it with the same file and data"
             )
     else:
         folder.write_json(SWEEP_FILE, document)
@@ -95,10 +97,8 @@ def _claim(plan: SweepPlan, storage: SweepStorage, checksum: str, resume: bool) 
 
 
 def _tune(plan: SweepPlan, storage: SweepStorage, say: Say, resume: bool) -> dict[str, Any]:
-    import os
-
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", _STATE_EVERY_S)
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its boxes go to stdout, whatever `verbose` says
     from ray import tune
 
     trainable = tune.with_resources(partial(run_trial, plan=plan, storage=storage), _resources(plan))
@@ -179,5 +179,11 @@ def _tune_config(plan: SweepPlan) -> Any:
     if search.scheduler == "asha":
         options["scheduler"] = tune.schedulers.ASHAScheduler(
             time_attr="env_steps", max_t=steps, grace_period=search.grace_steps, reduction_factor=search.reduction
+        )
+    if search.scheduler == "pbt":
+        options["scheduler"] = tune.schedulers.PopulationBasedTraining(
+            time_attr="env_steps",
+            perturbation_interval=search.grace_steps,
+            hyperparam_mutations={key: _domain(dimension) for key, dimension in search.space.items()},
         )
     return tune.TuneConfig(**options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -57,7 +58,7 @@ class SearchSettings(Settings):
         reduction: asha keeps one trial in so many at each rung.
     """
 
-    space: dict[str, Dimension] = {}
+    space: Mapping[str, Dimension] = Field(default_factory=dict)
     samples: Count = 1
     searcher: Literal["random", "optuna"] = "random"
     scheduler: Literal["none", "asha", "pbt"] = "none"
@@ -87,8 +88,8 @@ class SweepSettings(Settings):
     bases: Literal["all"] | tuple[str, ...] = "all"
     seeds: tuple[int, ...] = (0,)
     one_policy: bool = False
-    design: dict[str, Any] = {}
-    variants: dict[str, dict[str, Any]] = {}
+    design: dict[str, Any] = Field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     search: SearchSettings = SearchSettings()
     tuning_episodes: Annotated[int, Field(ge=0)] = 32
     tuning_times: Count = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from ray import tune
 
+from aimat_ray.config import DesignSettings
 from aimat_ray.env.episodes import CountingPredictor, run_episodes
 from aimat_ray.env.walk import fresh_walks
 from aimat_ray.rl.hooks import Alone
@@ -28,6 +30,7 @@ from aimat_ray.sweep.storage import RUNS, SweepStorage
 
 TUNING_RATE = "tuning_goal_rate"
 FINISHED = "evaluation.json"
+STEPS_FILE = "env_steps.txt"
 _GRACE = 1.2  # a run is ended from within at this multiple of its time limit, should Tune not have done it before
 _TUNING_STREAM = 500
 _TIMED_OUT = 75  # exit code (EX_TEMPFAIL)
@@ -51,16 +54,36 @@ def run_trial(config: dict[str, Any], plan: SweepPlan, storage: SweepStorage) ->
     folder = storage.run_folder(name)
     if not (folder / FINISHED).exists():
         with _time_limit(plan.settings.trial_time_limit_s * _GRACE):
+            settings = plan.design(case, point)
+            take_over(RunDirectory(folder), settings)
             resume = (folder / "run.json").exists()
             reporter = Reporter(plan, storage, name)
-            design(plan.design(case, point), folder, logger.info, resume=resume, companion=reporter)
+            design(settings, folder, logger.info, resume=resume, companion=reporter)
             storage.keep(f"{RUNS}/{name}")
-    tune.report(final_metrics(RunDirectory(folder).read_json(FINISHED)) | {"run": name})
+    tune.report(final_metrics(RunDirectory(folder).read_json(FINISHED)) | {"run": name, "trial_seconds": 0.0})
 
 
 def run_name(case: Case, trial_id: str | None) -> str:
     """Name of a run's folder; samples of a search carry the id of their trial."""
     return case.name if trial_id is None else f"{case.name}-{trial_id}"
+
+
+def take_over(run: RunDirectory, settings: DesignSettings) -> None:
+    """Continue from the checkpoint of another run where Tune says so (population-based training).
+
+    The run's record then holds the settings that it goes on with, and those that it had before.
+    """
+    given = tune.get_checkpoint()
+    if given is None or not (run / "run.json").exists():
+        return
+    record, now = run.read_json("run.json"), settings.model_dump(mode="json")
+    with given.as_directory() as folder:
+        env_steps = int((Path(folder) / STEPS_FILE).read_text(encoding="utf-8"))
+        record.setdefault("settings_before", []).append({"until_env_steps": env_steps, "settings": record["settings"]})
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)
+        run.new_checkpoint(env_steps, lambda path: shutil.copytree(folder, path))
+    run.write_json("run.json", record | {"settings": now})
+    run.write_yaml("settings.yaml", now)
 
 
 def final_metrics(document: dict[str, Any]) -> dict[str, Any]:
@@ -87,6 +110,7 @@ class Reporter(Alone):
         self._began = time.monotonic()
         self._next_measure = 0
         self._stored: Path | None = None
+        self._offered: Path | None = None
         self._rate: float | None = None
 
     def start(self, algorithm: TD3, bench: Workbench, archive: Archive | None) -> None:
@@ -104,16 +128,23 @@ class Reporter(Alone):
         if checkpoint is not None and checkpoint != self._stored:
             self._storage.keep(f"{RUNS}/{self._name}")
             self._stored = checkpoint
+            if self._plan.settings.search.scheduler == "pbt":
+                (checkpoint / STEPS_FILE).write_text(checkpoint.name.lstrip("0") or "0", encoding="utf-8")
+                self._offered = checkpoint
         return {} if self._rate is None else {TUNING_RATE: self._rate}
 
     def measured(self, row: dict[str, Any]) -> None:
         """Report an iteration."""
-        numbers = {key: value for key, value in row.items() if isinstance(value, int | float)}
-        tune.report(numbers | {"run": self._name, "trial_seconds": time.monotonic() - self._began})
+        numbers: dict[str, Any] = {key: value for key, value in row.items() if isinstance(value, int | float)}
+        numbers |= {"run": self._name, "trial_seconds": time.monotonic() - self._began}
+        offered, self._offered = self._offered, None
+        tune.report(numbers, checkpoint=None if offered is None else tune.Checkpoint.from_directory(str(offered)))
 
     def _measure(self, algorithm: TD3) -> float:
         assert self._bench is not None
-        return tuning_rate(self._bench, Policy(self._bench.task, algorithm.actor()), self._plan.settings.tuning_episodes)
+        return tuning_rate(
+            self._bench, Policy(self._bench.task, algorithm.actor()), self._plan.settings.tuning_episodes
+        )
 
 
 def tuning_rate(bench: Workbench, policy: Policy, episodes: int) -> float:

@@ -60,7 +60,9 @@ class Watch(Callback):
         status.state = "running"
         self._say(f"{status.name}: started")
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """A run reports."""
         status = self._status(trial)
         status.env_steps = int(result.get("env_steps") or status.env_steps)
