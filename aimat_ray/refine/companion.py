@@ -26,6 +26,7 @@ from aimat_ray.registry.hub import SurrogateHub
 from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.rl.algorithm import pool_experience, training_task, trusted_columns
 from aimat_ray.rl.distil import refreshed
+from aimat_ray.rl.hooks import Alone
 from aimat_ray.rl.labels import make_labeler, search_archive
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
@@ -40,7 +41,7 @@ _POLL_S = 0.2
 PHASES = ("idle", "proposing", "retraining", "publishing")
 
 
-class AmrCompanion:
+class AmrCompanion(Alone):
     """Watches the surrogate while agents train, has it refined, and swaps it under the training.
 
     Args:

@@ -40,6 +40,11 @@ class Together:
             row |= companion.after_iteration(algorithm)
         return row
 
+    def measured(self, row: dict[str, Any]) -> None:
+        """See `Companion`."""
+        for companion in self._companions:
+            companion.measured(row)
+
     def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
         """See `Companion`."""
         for companion in self._companions:

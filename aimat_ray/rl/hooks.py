@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any, Protocol
 
 from aimat_ray.rl.prepare import Workbench
@@ -56,45 +55,3 @@ class Alone:
 
     def close(self) -> None:
         """See `Companion`."""
-
-
-class Together:
-    """Several companions of one run; each takes over what the one before it left."""
-
-    def __init__(self, *companions: Companion) -> None:
-        self._companions = companions
-
-    def join(self, bench: Workbench, run: RunDirectory, resume: bool) -> Workbench:
-        """See `Companion`."""
-        for companion in self._companions:
-            bench = companion.join(bench, run, resume)
-        return bench
-
-    def start(self, algorithm: TD3, bench: Workbench, archive: Archive | None) -> None:
-        """See `Companion`."""
-        for companion in self._companions:
-            companion.start(algorithm, bench, archive)
-
-    def after_iteration(self, algorithm: TD3) -> dict[str, Any]:
-        """See `Companion`."""
-        columns: dict[str, Any] = {}
-        for companion in self._companions:
-            columns |= companion.after_iteration(algorithm)
-        return columns
-
-    def measured(self, row: dict[str, Any]) -> None:
-        """See `Companion`."""
-        for companion in self._companions:
-            companion.measured(row)
-
-    def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
-        """See `Companion`."""
-        for companion in self._companions:
-            bench, archive = companion.finish(bench, archive)
-        return bench, archive
-
-    def close(self) -> None:
-        """See `Companion`."""
-        with ExitStack() as stack:
-            for companion in self._companions:
-                stack.callback(companion.close)

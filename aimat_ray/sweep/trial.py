@@ -18,6 +18,7 @@ from ray import tune
 from aimat_ray.config import DesignSettings
 from aimat_ray.env.episodes import CountingPredictor, run_episodes
 from aimat_ray.env.walk import fresh_walks
+from aimat_ray.refine.session import Together, companion_for
 from aimat_ray.rl.hooks import Alone
 from aimat_ray.rl.policy import Policy
 from aimat_ray.rl.prepare import Workbench
@@ -57,8 +58,9 @@ def run_trial(config: dict[str, Any], plan: SweepPlan, storage: SweepStorage) ->
             settings = plan.design(case, point)
             take_over(RunDirectory(folder), settings)
             resume = (folder / "run.json").exists()
-            reporter = Reporter(plan, storage, name)
-            design(settings, folder, logger.info, resume=resume, companion=reporter)
+            # The reporter comes last: it sees the workbench with the surrogate that the others may have put in place.
+            companions = Together([companion_for(settings, logger.info), Reporter(plan, storage, name)])
+            design(settings, folder, logger.info, resume=resume, companion=companions)
             storage.keep(f"{RUNS}/{name}")
     tune.report(final_metrics(RunDirectory(folder).read_json(FINISHED)) | {"run": name, "trial_seconds": 0.0})
 

@@ -12,6 +12,7 @@ from aimat_ray.refine.knowledge.agreement import agreement
 from aimat_ray.refine.knowledge.reward import KnowledgeReward, Scorer
 from aimat_ray.refine.knowledge.rules import RuleScorer
 from aimat_ray.refine.llm import LlmClient
+from aimat_ray.rl.hooks import Alone
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
 from aimat_ray.rl.td3 import TD3
@@ -20,7 +21,7 @@ from aimat_ray.search.archive import Archive
 FILE_NAME = "knowledge.json"
 
 
-class KbrCompanion:
+class KbrCompanion(Alone):
     """Adds knowledge to rewards from a certain env step on.
 
     Args:
