@@ -1,4 +1,4 @@
-"""`aimat report`: one self-contained page about a run, complete or interrupted."""
+"""`aimat report`: one self-contained page about a run or a sweep, complete or interrupted."""
 
 from __future__ import annotations
 
@@ -14,24 +14,33 @@ from aimat_ray.errors import AimatError
 if TYPE_CHECKING:
     from aimat_ray.data.sources import AlloyData
     from aimat_ray.problem import DesignProblem
-    from aimat_ray.report.run_files import RunFiles
+    from aimat_ray.report.run_files import Document, Missing, RunFiles
 
 
 @friendly_errors
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    data: Annotated[str | None, typer.Option(help="Where the run's data are now, if they have moved.")] = None,
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or of a sweep.")],
+    data: Annotated[str | None, typer.Option(help="Where its data are now, if they have moved.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write report.html into the folder of a run. It opens offline and loads nothing.
+    """Write report.html into the folder of a run or a sweep. It opens offline and loads nothing.
+
+    A sweep also gets its tables: runs and candidates, as .csv and .parquet.
 
     Example: aimat report runs/zr
     """
-    path, files = write_run_report(run, data)
-    if json_:
-        emit_json({"report": str(path), "missing": [{"file": m.file, "reason": m.reason} for m in files.missing]})
+    from aimat_ray.sweep.results import is_sweep
+
+    missing: tuple[Missing, ...] = ()
+    if is_sweep(run):
+        path = write_sweep_report(run, data)
     else:
-        for item in files.missing:
+        path, files = write_run_report(run, data)
+        missing = files.missing
+    if json_:
+        emit_json({"report": str(path), "missing": [{"file": m.file, "reason": m.reason} for m in missing]})
+    else:
+        for item in missing:
             console.print(
                 f"{item.file} {item.reason}: {item.consequence}", style="yellow", markup=False, soft_wrap=True
             )
@@ -54,15 +63,44 @@ def write_run_report(run: Path, data: str | None = None) -> tuple[Path, RunFiles
 
     files = read_run(run)
     problem = load_problem(str(dig(files.run, "settings", "problem") or "bmg"))
-    return write_report(run, _data(files, data, problem), problem, manifests=_manifests(files)), files
+    alloys = _data(dig(files.run, "settings", "data"), data, problem)
+    return write_report(run, alloys, problem, manifests=_manifests(files.run)), files
 
 
-def _data(files: RunFiles, spec: str | None, problem: DesignProblem) -> AlloyData | None:
-    """The run's alloys; a report without them is still a report, unless the user named a place."""
-    from aimat_ray.data.sources import load_data
+def write_sweep_report(folder: Path, data: str | None = None) -> Path:
+    """Write the page and the tables of a sweep.
+
+    Args:
+        folder: Folder of the sweep.
+        data: Where its data are now, if they have moved.
+
+    Returns:
+        The page.
+
+    Raises:
+        RunError: The folder holds no sweep, or can't be written.
+    """
+    from aimat_ray.problem import load_problem
     from aimat_ray.report.run_files import dig
+    from aimat_ray.report.sweep_html import write_sweep_page
+    from aimat_ray.rl.run_dir import RunDirectory
+    from aimat_ray.sweep.results import RUN_FILE, read_sweep
+    from aimat_ray.sweep.storage import RUNS
 
-    stored = dig(files.run, "settings", "data")
+    results = read_sweep(folder)
+    results.write()
+    shared = dig(results.document, "settings", "design")
+    problem = load_problem(str(dig(shared, "problem") or "bmg"))
+    names = results.runs["run"].tolist() if len(results.runs) else []
+    first = RunDirectory(folder / RUNS / names[0]).read_json(RUN_FILE) if names else {}
+    alloys = _data(dig(first, "settings", "data") or dig(shared, "data"), data, problem)
+    return write_sweep_page(results, alloys, problem, _manifests(first))
+
+
+def _data(stored: Any, spec: str | None, problem: DesignProblem) -> AlloyData | None:
+    """The alloys; a report without them is still a report, unless the user named a place."""
+    from aimat_ray.data.sources import load_data
+
     try:
         return load_data(spec or str(stored or "auto"), problem)
     except AimatError as error:
@@ -76,7 +114,7 @@ def _data(files: RunFiles, spec: str | None, problem: DesignProblem) -> AlloyDat
         return None
 
 
-def _manifests(files: RunFiles) -> dict[str, Any]:
+def _manifests(run: Document) -> dict[str, Any]:
     """Manifests of the run's surrogate and judge, where the store holds them (the models themselves are not loaded)."""
     from aimat_ray.registry.store import SurrogateStore
     from aimat_ray.report.run_files import dig
@@ -84,7 +122,7 @@ def _manifests(files: RunFiles) -> dict[str, Any]:
 
     found = {}
     for role in ("surrogate", "judge"):
-        version = dig(files.run, role, "version")
+        version = dig(run, role, "version")
         try:
             folder = SurrogateStore().path(str(version))
             found[role] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))

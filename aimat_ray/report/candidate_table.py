@@ -55,18 +55,52 @@ class Cell:
     key: float | str = ""
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A candidate of the table.
+
+    Attributes:
+        facts: Its run, with the goal of its base.
+        candidate: The alloy.
+        number: Its place in the table, from 1.
+        run: Name of its run where the table holds several.
+    """
+
+    facts: Facts
+    candidate: Candidate
+    number: int
+    run: str = ""
+
+
 def candidate_table(facts: Facts, data: AlloyData | None) -> Html:
-    """The best candidates with everything that the run knows of them."""
+    """The best candidates of a run with everything that the run knows of them."""
     shown = facts.candidates[:SHOWN]
     shown += [candidate for candidate in facts.candidates[SHOWN:] if candidate.centre]
-    goal = [spec for key in facts.goal_keys if (spec := spec_of(facts.problem, key))]
-    others = [spec for spec in facts.problem.quantities if spec.key not in facts.goal_keys and _known(shown, spec)]
-    columns = _columns(facts, goal, others)
-    neighbours = Neighbours(facts, data, goal)
-    rows = [_row(facts, neighbours, candidate, goal, others, columns) for candidate in shown]
-    left_out = len(facts.candidates) - len(shown)
-    caption = f"{plural(len(shown), 'candidate')}, best first" + (
-        f"; {left_out} more in candidates.csv" if left_out else ""
+    listed = [Listed(facts, candidate, candidate.rank) for candidate in shown]
+    return alloy_table(listed, facts.goal_keys, data, len(facts.candidates) - len(shown))
+
+
+def alloy_table(listed: Sequence[Listed], goal_keys: Sequence[str], data: AlloyData | None, n_left_out: int) -> Html:
+    """Candidates of one run or of several, in the order given.
+
+    Args:
+        listed: At least one.
+        goal_keys: Quantities that are shown always; the others only when the reader asks.
+        data: Measured alloys, or None.
+        n_left_out: How many more candidates.csv holds.
+    """
+    problem = listed[0].facts.problem
+    goal = [spec for key in goal_keys if (spec := spec_of(problem, key))]
+    candidates = [item.candidate for item in listed]
+    others = [spec for spec in problem.quantities if spec.key not in goal_keys and _known(candidates, spec)]
+    columns = _columns(listed[0].facts, goal, others, any(item.run for item in listed))
+    neighbours = {
+        id(item.facts): Neighbours(item.facts, data, [s for s in goal if s.key in item.facts.goal_keys])
+        for item in listed
+    }
+    rows = [_row(item, neighbours[id(item.facts)], goal, others, columns) for item in listed]
+    caption = f"{plural(len(listed), 'candidate')}, best first" + (
+        f"; {n_left_out} more in candidates.csv" if n_left_out else ""
     )
     return join(
         el(
@@ -90,11 +124,11 @@ def candidate_table(facts: Facts, data: AlloyData | None) -> Html:
             ),
             class_="candidate-box",
         ),
-        el("p", _legend(facts), class_="caption"),
+        el("p", _legend(listed[0].facts), class_="caption"),
     )
 
 
-def _columns(facts: Facts, goal: list[Spec], others: list[Spec]) -> list[Column]:
+def _columns(facts: Facts, goal: list[Spec], others: list[Spec], with_run: bool) -> list[Column]:
     columns = [Column("No.", "rank"), Column("Alloy", "at%; below wt%", numeric=False)]
     columns += [Column(spec.symbol, spec.unit or NO_UNIT, first=_better(spec)) for spec in goal]
     columns += [
@@ -103,7 +137,8 @@ def _columns(facts: Facts, goal: list[Spec], others: list[Spec]) -> list[Column]
         Column("Nearest measured alloy", "distance, measured values", numeric=False),
     ]
     columns += [Column(spec.symbol, spec.unit or NO_UNIT, extra=True, first=_better(spec)) for spec in others]
-    return [*columns, Column("Margin", "agreed", True, "descending"), Column("Steps", "from start", True)]
+    columns += [Column("Margin", "agreed", True, "descending"), Column("Steps", "from start", True)]
+    return [*columns, Column("Run", "surrogate and judge", True, numeric=False)] if with_run else columns
 
 
 def _better(spec: Spec) -> str:
@@ -139,15 +174,9 @@ def _sorter(columns: list[Column]) -> Html:
     return el("label", "Sort by ", el("select", choices, id="sort-by"), class_="sorter", hidden=True)
 
 
-def _row(
-    facts: Facts,
-    neighbours: Neighbours,
-    candidate: Candidate,
-    goal: list[Spec],
-    others: list[Spec],
-    columns: list[Column],
-) -> Html:
-    cells = [Cell(candidate.rank, candidate.rank), _alloy(facts, candidate)]
+def _row(item: Listed, neighbours: Neighbours, goal: list[Spec], others: list[Spec], columns: list[Column]) -> Html:
+    facts, candidate = item.facts, item.candidate
+    cells = [Cell(item.number, item.number), _alloy(facts, candidate)]
     cells += [_estimate(facts, candidate, spec) for spec in goal]
     cells += [
         Cell(probability(candidate.p_feasible), candidate.p_feasible),
@@ -158,6 +187,8 @@ def _row(
     cells.append(Cell(join(fixed(100 * candidate.margin, 1), SPACE, "%"), candidate.margin))
     found = el("div", f"by {method_label(candidate.method).lower()}", class_="fine") if candidate.method else None
     cells.append(Cell(join(fixed(candidate.steps, 0), found), candidate.steps))
+    if item.run:
+        cells.append(Cell(join(item.run, el("div", candidate.versions, class_="fine")), item.run))
     content = [_cell(cell, column, i) for i, (cell, column) in enumerate(zip(cells, columns, strict=True))]
     return el("tr", content, class_="confirmed" if candidate.confirmed else None)
 

@@ -55,6 +55,7 @@ class Candidate:
         centre: Whether it is the one that stands for its cluster.
         true: On the synthetic world: whether the goal is truly reached.
         synthetic: Whether the candidate comes from synthetic data.
+        versions: Surrogate and judge; may be empty.
     """
 
     rank: int
@@ -79,6 +80,7 @@ class Candidate:
     centre: bool
     true: bool | None
     synthetic: bool | None
+    versions: str = ""
 
     def estimate(self, key: str) -> Estimate:
         """The estimate of a quantity, NaN where there is none."""
@@ -122,6 +124,7 @@ def _candidate(row: Row, position: int, problem: DesignProblem) -> Candidate:
         centre=bool(flag(row.get("cluster_centre"))),
         true=flag(row.get("true")),
         synthetic=flag(row.get("synthetic")),
+        versions=" ".join(filter(None, (row.get("surrogate_version"), row.get("judge_version")))),
     )
 
 

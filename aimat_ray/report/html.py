@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aimat_ray.errors import RunError
 from aimat_ray.problem import DesignProblem
 from aimat_ray.report.facts import Facts, compare, gather
-from aimat_ray.report.headline import Caution, answer, cautions, material
-from aimat_ray.report.markup import Html, clean, el, join
+from aimat_ray.report.headline import answer, cautions, material
+from aimat_ray.report.markup import Html, clean, el
+from aimat_ray.report.page import caution_list, contents, document, footer, synthetic_banner, tile, write_page
 from aimat_ray.report.provenance import data_section, missing_section, provenance_section, reading_section
 from aimat_ray.report.refinement_section import has_refinement, refinement_section
 from aimat_ray.report.run_files import Document, Manifests, Missing, RunFiles, read_run, trains
@@ -24,7 +24,6 @@ from aimat_ray.report.sections import (
     success_section,
     training_section,
 )
-from aimat_ray.report.style import SCRIPT, STYLE, script_hash
 from aimat_ray.report.wording import count, percent
 
 if TYPE_CHECKING:
@@ -54,14 +53,7 @@ def write_report(
     files = read_run(Path(run_dir))
     data, files = _matching(data, files)
     page = render(gather(files, problem), data, _plain(manifests or {}))
-    target = files.folder / FILE_NAME
-    temporary = target.with_name(f".{FILE_NAME}.part")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        raise RunError(f"{target} can't be written: {error.strerror or error}") from error
-    return target
+    return write_page(files.folder / FILE_NAME, page)
 
 
 def render(facts: Facts, data: AlloyData | None, manifests: Manifests) -> str:
@@ -79,19 +71,9 @@ def render(facts: Facts, data: AlloyData | None, manifests: Manifests) -> str:
         missing_section(facts),
         reading_section(facts),
     ]
-    body = join(
-        el("a", "Skip to the answer", href="#answer", class_="skip"),
-        _banner(facts),
-        _header(facts, manifests),
-        el("main", sections),
-        el(
-            "footer",
-            "Written by aimat report from the files of the run. This page is complete in itself and loads nothing.",
-        ),
-        el("script", Html(SCRIPT)),
-    )
-    page = el("html", _head(facts), el("body", body), lang="en")
-    return f"<!DOCTYPE html>\n{page}\n"
+    banner = synthetic_banner() if facts.synthetic else None
+    title = f"{_title(facts)} – {facts.files.run.get('run_id') or facts.files.folder.name}"
+    return document(title, [banner, _header(facts, manifests), el("main", sections), footer("run")])
 
 
 def _matching(data: AlloyData | None, files: RunFiles) -> tuple[AlloyData | None, RunFiles]:
@@ -122,31 +104,9 @@ def _cleaning(facts: Facts, data: AlloyData | None) -> Document | None:
     return data.cleaning.to_dict() if data is not None else None
 
 
-def _head(facts: Facts) -> Html:
-    # The policy makes "loads nothing" a fact: no address may be opened, and no script but ours may run.
-    policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"script-src 'sha256-{script_hash()}'"
-    )
-    return el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", f"{_title(facts)} – {facts.files.run.get('run_id') or facts.files.folder.name}"),
-        el("style", Html(STYLE)),
-    )
-
-
 def _title(facts: Facts) -> str:
     name = material(facts)
     return (name[0].upper() + name[1:]) + (f": {facts.short_title}" if facts.short_title else "")
-
-
-def _banner(facts: Facts) -> Html | None:
-    if not facts.synthetic:
-        return None
-    return el("div", "SYNTHETIC DATA: nothing on this page describes a real alloy", class_="banner", role="note")
 
 
 def _header(facts: Facts, manifests: Manifests) -> Html:
@@ -157,7 +117,6 @@ def _header(facts: Facts, manifests: Manifests) -> Html:
         for part in (facts.problem.title, f"run {run.get('run_id') or facts.files.folder.name}", created)
         if part
     )
-    found = cautions(facts, manifests)
     return el(
         "header",
         el("p", kicker, class_="kicker"),
@@ -167,14 +126,9 @@ def _header(facts: Facts, manifests: Manifests) -> Html:
         el("p", "Properties of candidates are predictions; none of them has been cast or measured.", class_="caption")
         if facts.candidates
         else None,
-        el("h2", "Before you use this") if found else None,
-        el("ul", [_caution(item) for item in found], class_="cautions") if found else None,
+        caution_list(cautions(facts, manifests)),
         _contents(facts),
     )
-
-
-def _caution(item: Caution) -> Html:
-    return el("li", el("b", item.title), item.detail, class_=item.severity)
 
 
 def _contents(facts: Facts) -> Html:
@@ -192,8 +146,7 @@ def _contents(facts: Facts) -> Html:
     if facts.files.missing:
         entries["missing"] = "Missing"
     entries["reading"] = "How to read this"
-    links = [el("li", el("a", words, href=f"#{name}")) for name, words in entries.items()]
-    return el("nav", el("ul", links), aria_label="Sections of this report")
+    return contents(entries)
 
 
 def _tiles(facts: Facts) -> Html | None:
@@ -201,9 +154,9 @@ def _tiles(facts: Facts) -> Html | None:
     tiles = []
     if facts.files.candidates is not None:
         n, confirmed = len(facts.candidates), len(facts.confirmed)
-        tiles.append(_tile(count(n), "candidates at the goal, by the surrogate", "plain"))
+        tiles.append(tile(count(n), "candidates at the goal, by the surrogate", "plain"))
         tiles.append(
-            _tile(
+            tile(
                 f"{count(confirmed)} of {count(n)}",
                 "confirmed by the independent judge",
                 "good" if confirmed else "warm",
@@ -211,14 +164,10 @@ def _tiles(facts: Facts) -> Html | None:
         )
     subject = facts.subject
     if subject is not None:
-        tiles.append(_tile(percent(subject.mean), f"strict success of the {subject.method.label.lower()}"))
+        tiles.append(tile(percent(subject.mean), f"strict success of the {subject.method.label.lower()}"))
         control = facts.best_control(subject.method.price)
         if control is not None and math.isfinite(control.mean):
             better = compare(subject, control) == "above"
             words = f"best control of its price: {control.method.label.lower()}"
-            tiles.append(_tile(percent(control.mean), words, "good" if better else "warm"))
+            tiles.append(tile(percent(control.mean), words, "good" if better else "warm"))
     return el("ul", tiles, class_="tiles") if tiles else None
-
-
-def _tile(value: str, words: str, kind: str = "") -> Html:
-    return el("li", el("b", value), el("span", words), class_=f"tile {kind}".strip())

@@ -17,7 +17,7 @@ ROWS_SHOWN = 40
 
 def data_section(facts: Facts, cleaning: Document | None) -> Html:
     """What is measured, what is imputed or synthetic, and what the cleaning did."""
-    return section("data", "Data: measured, imputed, cleaned", _origin(facts), _pool(facts), _cleaning(cleaning))
+    return section("data", "Data: measured, imputed, cleaned", _origin(facts), _pool(facts), cleaning_block(cleaning))
 
 
 def _origin(facts: Facts) -> Html:
@@ -70,7 +70,8 @@ def _pool(facts: Facts) -> Html:
     return join(title, el("p", words), table if rows else None)
 
 
-def _cleaning(cleaning: Document | None) -> Html:
+def cleaning_block(cleaning: Document | None) -> Html:
+    """What the cleaning of the tables did."""
     title = el("h3", "Cleaning")
     if not cleaning:
         return join(title, absent("The run does not say how its data were cleaned."))
@@ -127,7 +128,7 @@ def provenance_section(facts: Facts, manifests: Manifests) -> Html:
         ("Data", _data(facts)),
         ("Surrogate", _model(dig(run, "surrogate"), document.get("surrogate_version"))),
         ("Judge", _model(dig(run, "judge"), None)),
-        ("Versions", _versions(dig(run, "versions"))),
+        ("Versions", version_words(dig(run, "versions"))),
     ]
     items = [join(el("dt", name), el("dd", value)) for name, value in known if value not in (None, "")]
     settings = (
@@ -135,7 +136,7 @@ def provenance_section(facts: Facts, manifests: Manifests) -> Html:
         if facts.files.settings
         else absent("settings.yaml is missing.")
     )
-    scores = [_scores(facts, role, manifest) for role, manifest in manifests.items()]
+    scores = [score_block(facts, role, manifest) for role, manifest in manifests.items()]
     return section("provenance", "Provenance", el("dl", items, class_="facts") if items else None, scores, settings)
 
 
@@ -175,11 +176,12 @@ def _model(model: Any, version: Any) -> Html | None:
     return join(str(name or ""), " ", el("code", str(version or "")))
 
 
-def _versions(versions: Any) -> str:
+def version_words(versions: Any) -> str:
+    """Versions of the libraries as one line."""
     return ", ".join(f"{name} {value}" for name, value in versions.items()) if isinstance(versions, dict) else ""
 
 
-def _scores(facts: Facts, role: str, manifest: Mapping[str, Any]) -> Html:
+def score_block(facts: Facts, role: str, manifest: Mapping[str, Any]) -> Html:
     """Scores of a model out of fold; never a score without its split, its number of rows and its interval."""
     document = dict(manifest)
     targets = document.get("targets")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from aimat_ray.report.candidates import Candidate
 from aimat_ray.report.facts import Facts, Threshold
 from aimat_ray.report.markup import Html
+from aimat_ray.report.pareto import pareto_front
 from aimat_ray.report.svg import COLOURS, NARROW, WIDE, new_figure, picture
 from aimat_ray.report.wording import Spec, axis_label, fixed, measured, spec_of
 
@@ -43,7 +44,9 @@ class Cloud:
     others: FloatArray
 
 
-def scatter(facts: Facts, data: AlloyData | None, x: str, y: str, wide: bool) -> Html | None:
+def scatter(
+    facts: Facts, data: AlloyData | None, x: str, y: str, wide: bool, name: str = "", fronts: bool = False
+) -> Html | None:
     """One plot as markup; None where no candidate and no measured alloy has both quantities.
 
     Args:
@@ -52,6 +55,8 @@ def scatter(facts: Facts, data: AlloyData | None, x: str, y: str, wide: bool) ->
         x: Quantity of the horizontal axis.
         y: Quantity of the vertical axis.
         wide: Whether the plot has the page's full width.
+        name: Distinguishes plots of the same two quantities.
+        fronts: Whether the Pareto fronts are drawn, rather than the intervals of the best candidates.
     """
     specs = spec_of(facts.problem, x), spec_of(facts.problem, y)
     if specs[0] is None or specs[1] is None:
@@ -60,7 +65,7 @@ def scatter(facts: Facts, data: AlloyData | None, x: str, y: str, wide: bool) ->
     drawn = [c for c in facts.candidates if math.isfinite(c.estimate(x).value) and math.isfinite(c.estimate(y).value)][
         :MAX_DRAWN
     ]
-    cloud = _cloud(facts, data, x, y)
+    cloud = measured_cloud(facts, data, x, y)
     if not drawn and not len(cloud.base):
         return None
     titles = {f"candidate-{i}": _title(c, pair) for i, c in enumerate(drawn)}
@@ -71,12 +76,14 @@ def scatter(facts: Facts, data: AlloyData | None, x: str, y: str, wide: bool) ->
 
     def draw(compact: bool) -> Figure:
         figure, (ax,) = new_figure(NARROW if compact or not wide else WIDE, 4.6 if compact or not wide else 5.0)
-        _draw(ax, facts, pair, drawn, cloud)
+        _draw(ax, facts, pair, drawn, cloud, 0 if fronts else INTERVALS)
+        if fronts:
+            _draw_fronts(ax, pair, drawn, cloud)
         if wide:
             figure.legend(loc="outside lower left", ncols=1 if compact else 5, columnspacing=1.6, handletextpad=0.3)
         return figure
 
-    return picture(f"scatter-{x}-{y}".replace("_", "-"), alt, draw, titles)
+    return picture(f"scatter-{name}-{x}-{y}".replace("_", "-"), alt, draw, titles, small=not wide)
 
 
 def pairs(facts: Facts) -> list[tuple[str, str]]:
@@ -93,7 +100,8 @@ def pairs(facts: Facts) -> list[tuple[str, str]]:
     return found
 
 
-def _cloud(facts: Facts, data: AlloyData | None, x: str, y: str) -> Cloud:
+def measured_cloud(facts: Facts, data: AlloyData | None, x: str, y: str) -> Cloud:
+    """Measured alloys of the wanted class with both quantities."""
     empty = np.empty((0, 2))
     if data is None:
         return Cloud(empty, empty)
@@ -110,9 +118,11 @@ def _cloud(facts: Facts, data: AlloyData | None, x: str, y: str) -> Cloud:
     return Cloud(values[known & of_base], values[known & ~of_base])
 
 
-def _draw(ax: Axes, facts: Facts, pair: tuple[Spec, Spec], drawn: Sequence[Candidate], cloud: Cloud) -> None:
+def _draw(
+    ax: Axes, facts: Facts, pair: tuple[Spec, Spec], drawn: Sequence[Candidate], cloud: Cloud, intervals: int
+) -> None:
     keys = pair[0].key, pair[1].key
-    limits = [_limits(axis, keys[axis], drawn, cloud, facts.thresholds) for axis in (0, 1)]
+    limits = [_limits(axis, keys[axis], drawn, cloud, facts.thresholds, intervals) for axis in (0, 1)]
     logarithmic = [_is_log(cloud, axis, limits[axis]) for axis in (0, 1)]
     _axes(ax, pair, limits, logarithmic)
     _goal_region(ax, pair, facts.thresholds)
@@ -124,7 +134,17 @@ def _draw(ax: Axes, facts: Facts, pair: tuple[Spec, Spec], drawn: Sequence[Candi
         ax.scatter(x, y, s=22, color=COLOURS["muted"], alpha=0.8, linewidths=0, label=f"measured, {facts.base}-based")
     labelled: set[bool] = set()
     for i, candidate in enumerate(drawn):
-        _candidate(ax, candidate, keys, i, limits, labelled)
+        _candidate(ax, candidate, keys, i, limits if i < intervals else None, labelled)
+
+
+def _draw_fronts(ax: Axes, pair: tuple[Spec, Spec], drawn: Sequence[Candidate], cloud: Cloud) -> None:
+    """Steps through the alloys that no other one beats: measured ones of the base, and confirmed candidates."""
+    signs = np.array([1.0 if spec.direction == "maximize" else -1.0 for spec in pair])
+    own = [[c.estimate(spec.key).value for spec in pair] for c in drawn if c.confirmed]
+    for points, colour in ((cloud.base, "muted"), (np.array(own).reshape(-1, 2), "accent")):
+        ranked = points[pareto_front(points * signs)]
+        if len(ranked) > 1:
+            ax.plot(*ranked.T, color=COLOURS[colour], linewidth=1.4, drawstyle="steps-post", zorder=4)
 
 
 def _candidate(
@@ -132,15 +152,18 @@ def _candidate(
     candidate: Candidate,
     keys: tuple[str, str],
     position: int,
-    limits: list[tuple[float, float]],
+    limits: list[tuple[float, float]] | None,
     labelled: set[bool],
 ) -> None:
-    """A marker with its intervals: filled when confirmed, hollow when not, ringed when it stands for its cluster."""
+    """A marker: filled when confirmed, hollow when not, ringed when it stands for its cluster.
+
+    Its intervals are drawn when limits are given, and cut at these.
+    """
     confirmed = bool(candidate.confirmed)
     colour = COLOURS["accent" if confirmed else "warm"]
     x, y = (candidate.estimate(key) for key in keys)
     for estimate, other, axis in ((x, y, 0), (y, x, 1)):
-        if position < INTERVALS and math.isfinite(estimate.lower) and math.isfinite(estimate.upper):
+        if limits is not None and math.isfinite(estimate.lower) and math.isfinite(estimate.upper):
             ends = np.clip([estimate.lower, estimate.upper], *limits[axis])
             line = (ends, [other.value] * 2) if axis == 0 else ([other.value] * 2, ends)
             ax.plot(*line, color=colour, linewidth=0.8, alpha=0.35, zorder=3)
@@ -176,7 +199,12 @@ def _axes(ax: Axes, pair: tuple[Spec, Spec], limits: list[tuple[float, float]], 
 
 
 def _limits(
-    axis: int, key: str, drawn: Sequence[Candidate], cloud: Cloud, thresholds: Sequence[Threshold]
+    axis: int,
+    key: str,
+    drawn: Sequence[Candidate],
+    cloud: Cloud,
+    thresholds: Sequence[Threshold],
+    intervals: int,
 ) -> tuple[float, float]:
     """Range that shows every candidate, the threshold and nearly all measured alloys of the base."""
     values = [candidate.estimate(key).value for candidate in drawn]
@@ -184,7 +212,7 @@ def _limits(
     values += cloud.base[:, axis].tolist()
     values += np.percentile(cloud.others[:, axis], [2, 98]).tolist() if len(cloud.others) else []
     low, high = min(values), max(values)
-    inner = [e for candidate in drawn[:INTERVALS] for e in candidate.estimate(key)[1:] if math.isfinite(e)]
+    inner = [e for candidate in drawn[:intervals] for e in candidate.estimate(key)[1:] if math.isfinite(e)]
     if inner:  # half of an interval beyond the rest still fits, the remainder is cut at the frame
         low, high = min(low, float(np.percentile(inner, 10))), max(high, float(np.percentile(inner, 90)))
     if low > 0 and high / low >= LOG_FROM:

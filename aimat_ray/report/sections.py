@@ -6,15 +6,16 @@ import math
 from typing import TYPE_CHECKING
 
 from aimat_ray.report.candidate_table import candidate_table
-from aimat_ray.report.facts import PRICES, SUBJECT, Facts, Rate, Threshold, method_label
+from aimat_ray.report.facts import PRICES, SUBJECT, Facts, Threshold, method_label
 from aimat_ray.report.figures import SuccessCurve, success_alt, success_drawing
+from aimat_ray.report.forest import forest_group, forest_row, forest_table
 from aimat_ray.report.headline import SIGNATURES, material, price_remark
 from aimat_ray.report.markup import Child, Html, el, join
 from aimat_ray.report.run_files import dig, listed, number
 from aimat_ray.report.scatter_figure import INTERVALS, pairs, scatter
 from aimat_ray.report.svg import picture
 from aimat_ray.report.training_figure import SMOOTH_FROM, learning_curve
-from aimat_ray.report.wording import DASH, amount, bounds, count, duration, percent, plural, span, spec_of
+from aimat_ray.report.wording import DASH, bounds, count, duration, percent, plural, spec_of
 
 if TYPE_CHECKING:
     from aimat_ray.data.sources import AlloyData
@@ -83,11 +84,12 @@ def _threshold_row(facts: Facts, item: Threshold) -> Html:
         el("th", label, scope="row"),
         el("td", el("strong", condition), data_label="Must be"),
         el("td", count(item.n_rows), data_label="Measured alloys"),
-        el("td", _source(facts, item), data_label="Whose"),
+        el("td", source_words(facts, item), data_label="Whose"),
     )
 
 
-def _source(facts: Facts, item: Threshold) -> str:
+def source_words(facts: Facts, item: Threshold) -> str:
+    """Whose rows stand behind a threshold."""
     if item.pooled_group:
         return f"pooled over the group {item.pooled_group}, because {facts.base} has too few"
     words = {
@@ -152,61 +154,15 @@ def success_section(facts: Facts) -> Html:
     for price, title in PRICES.items():
         members = sorted((r for r in facts.rates if r.method.price == price), key=lambda r: (r.key != SUBJECT, -r.mean))
         if members:
-            body.append(el("tr", el("th", title, colspan=5, scope="colgroup"), class_="group"))
-            body += [_rate_row(facts, row, ceiling) for row in members]
-    heads = (
-        ("Method", None),
-        (_scale(), "plot"),
-        (join("Success ", el("small", "95 % interval")), None),
-        (join("Predictions ", el("small", "per episode")), "number"),
-        (join("Predictions ", el("small", "per success")), "number"),
-    )
-    head = el("tr", [el("th", words, scope="col", class_=kind) for words, kind in heads])
-    table = el("div", el("table", el("thead", head), el("tbody", body), class_="forest stack"), class_="scroll")
+            body.append(forest_group(title))
+            body += [forest_row(row, ceiling, price_remark(facts, row), row.key == SUBJECT) for row in members]
+    table = forest_table(body)
     note = "Success: share of fresh starts from which the goal is reached without restarts, judged by the surrogate."
     if ceiling is not None:
         note += " The dashed line is the ceiling: rates can only be compared on the same surrogate, and beside it."
     return section(
         "success", "Success and its price", table, el("p", note, class_="caption"), _step_rates(facts), _curves(facts)
     )
-
-
-def _scale() -> Html:
-    marks = [el("span", f"{mark} %", style=f"left:{mark}%") for mark in (0, 25, 50, 75, 100)]
-    return el("div", marks, class_="scale", aria_hidden="true")
-
-
-def _rate_row(facts: Facts, row: Rate, ceiling: Rate | None) -> Html:
-    shown = [
-        el("i", class_="top", style=f"left:{100 * min(max(ceiling.mean, 0), 1):.2f}%") if ceiling else None,
-        _range(row),
-        el("i", class_="dot", style=f"left:{100 * min(max(row.mean, 0), 1):.2f}%"),
-    ]
-    remark = price_remark(facts, row)
-    name = el(
-        "th", row.method.label, el("div", row.method.note, class_="fine") if row.method.note else None, scope="row"
-    )
-    success = join(
-        percent(row.mean),
-        el("div", ends, class_="fine") if (ends := span(row.lower, row.upper)) else None,
-        el("div", remark, class_="fine") if remark else None,
-    )
-    return el(
-        "tr",
-        name,
-        el("td", el("div", shown, class_="track", aria_hidden="true"), class_="plot"),
-        el("td", success, class_="rate"),
-        el("td", amount(row.predictions), class_="number", data_label="Predictions per episode"),
-        el("td", amount(row.per_success), class_="number", data_label="Predictions per success"),
-        class_="own" if row.key == SUBJECT else None,
-    )
-
-
-def _range(row: Rate) -> Html | None:
-    if not (math.isfinite(row.lower) and math.isfinite(row.upper)):
-        return None
-    low, high = (100 * min(max(value, 0.0), 1.0) for value in (row.lower, row.upper))
-    return el("i", class_="range", style=f"left:{low:.2f}%;width:{max(high - low, 0):.2f}%")
 
 
 def _step_rates(facts: Facts) -> Html | None:

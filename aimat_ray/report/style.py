@@ -84,8 +84,8 @@ th[aria-sort=descending] button small::after{content:" \\25BC"}
 .candidate-box:has(#all-properties:checked) .extra{display:table-cell}
 .candidate-box>label:not(.sorter){margin:0 1.2rem .8rem .3rem;display:inline-block;font-size:.92rem}
 .sorter{display:none}
-select{font:inherit;color:inherit;background:var(--paper);border:1px solid var(--faint);border-radius:4px;
- padding:.2rem}
+select{max-width:100%;font:inherit;color:inherit;background:var(--paper);border:1px solid var(--faint);
+ border-radius:4px;padding:.2rem}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:1.5rem}
 .picture svg{width:100%;height:auto;display:block;overflow:visible}
 .picture svg *{stroke-linejoin:round;stroke-linecap:butt}

@@ -108,7 +108,9 @@ def new_figure(
     return figure, list(axes.ravel())
 
 
-def picture(name: str, alt: str, draw: Draw, titles: Mapping[str, str] | None = None) -> Html | None:
+def picture(
+    name: str, alt: str, draw: Draw, titles: Mapping[str, str] | None = None, small: bool = False
+) -> Html | None:
     """A figure for the page: a wide drawing and a narrow one for phones.
 
     Args:
@@ -116,9 +118,10 @@ def picture(name: str, alt: str, draw: Draw, titles: Mapping[str, str] | None = 
         alt: What the figure shows, for readers who do not see it.
         draw: Draws the figure; its argument is True for the narrow one. None: there is nothing to draw.
         titles: Text shown when the pointer rests on an artist, by the artist's gid.
+        small: Only the narrow drawing, for a grid of small pictures.
     """
     drawings = []
-    for kind, compact in (("wide", False), ("narrow", True)):
+    for kind, compact in (("narrow", True),) if small else (("wide", False), ("narrow", True)):
         with drawing():
             figure = draw(compact)
             if figure is None:

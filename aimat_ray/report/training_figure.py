@@ -123,7 +123,7 @@ def _draw_panel(ax: Axes, steps: FloatArray, metrics: pd.DataFrame, panel: Panel
         if len(values) >= SMOOTH_FROM:
             ax.plot(steps, values, color=colour, linewidth=0.7, alpha=0.3)
         marker = "o" if len(values) == 1 else None
-        ax.plot(steps, _smooth(values), color=colour, linestyle=dash, label=label, marker=marker)
+        ax.plot(steps, smooth(values), color=colour, linestyle=dash, label=label, marker=marker)
     ax.set_title(panel.title, pad=24)
     ax.legend(
         loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=4, columnspacing=1.2, handletextpad=0.5, borderpad=0.2
@@ -154,7 +154,7 @@ def _mark_events(ax: Axes, steps: FloatArray, metrics: pd.DataFrame, warnings: S
             ax.axvline(steps[i], color=COLOURS["muted"], linewidth=1, linestyle=":", zorder=2)
 
 
-def _smooth(values: FloatArray) -> FloatArray:
+def smooth(values: FloatArray) -> FloatArray:
     """Centred running mean over a twentieth of the rows; NaN where a window holds no number."""
     if len(values) < SMOOTH_FROM:
         return values

@@ -64,7 +64,7 @@ def make_run(tmp_path: Path, problem: DesignProblem) -> MakeRun:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the drawing, which takes nearly all of the time, where a test is about something else."""
 
-    def stand_in(name: str, alt: str, *_: Any) -> Html:
+    def stand_in(name: str, alt: str, *_: Any, **__: Any) -> Html:
         return el("div", alt)
 
     for module in (scatter_figure, sections, training_figure):

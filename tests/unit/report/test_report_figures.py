@@ -11,7 +11,7 @@ import pytest
 from aimat_ray.errors import RunError
 from aimat_ray.report.figures import SuccessCurve, pool_figure, success_vs_predictions
 from aimat_ray.report.svg import COLOURS, DARK
-from aimat_ray.report.training_figure import _smooth
+from aimat_ray.report.training_figure import smooth
 
 CURVES = [
     SuccessCurve("policy", [4, 64, 4096], [0.1, 0.5, 0.6], [0.05, 0.4, 0.5], [0.2, 0.6, 0.7], highlight=True),
@@ -90,11 +90,11 @@ def test_text_is_readable(theme: dict[str, str], name: str) -> None:
 
 
 def test_running_mean() -> None:
-    assert np.array_equal(_smooth(np.arange(5.0)), np.arange(5.0))  # too few rows to smooth
+    assert np.array_equal(smooth(np.arange(5.0)), np.arange(5.0))  # too few rows to smooth
     values = np.arange(40.0)
     values[10] = np.nan
-    smooth = _smooth(values)  # windows of 3 rows
-    assert smooth[20] == pytest.approx(20.0)
-    assert smooth[10] == pytest.approx(10.0)  # mean of 9 and 11
-    assert smooth[0] == pytest.approx(0.5)  # mean of 0 and 1
-    assert np.isfinite(smooth).all()
+    smoothed = smooth(values)  # windows of 3 rows
+    assert smoothed[20] == pytest.approx(20.0)
+    assert smoothed[10] == pytest.approx(10.0)  # mean of 9 and 11
+    assert smoothed[0] == pytest.approx(0.5)  # mean of 0 and 1
+    assert np.isfinite(smoothed).all()
