@@ -51,7 +51,7 @@ def make_sweep(tmp_path: Path, problem: DesignProblem) -> MakeSweep:
                 run = folder / "runs" / case["name"]
                 run.mkdir(parents=True)
                 record = run_document() | {"base": case["base"], "seed": case["seed"]}
-                content = whole_run(problem) | {"run__json": record} | changes
+                content = whole_run(problem) | with_rate(0.5) | {"run__json": record} | changes
                 for name, document in content.items():
                     write(run, name.replace("__", "."), document)
         folder.mkdir(exist_ok=True)
