@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.report.importance import Sample
-from aimat_ray.report.markup import Html, clean
+from aimat_ray.report.markup import Html, clean, el
 from aimat_ray.report.svg import COLOURS, DASHES, NARROW, SERIES, WIDE, new_figure, picture
 from aimat_ray.report.sweep_facts import TUNING_RATE, SweepRun
 from aimat_ray.report.training_figure import smooth
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 MAX_PANELS = 60
+_COLUMNS = 5
 
 
 def learning_curves(panels: dict[str, list[SweepRun]], by_variant: bool) -> Html | None:
@@ -44,9 +45,9 @@ def learning_curves(panels: dict[str, list[SweepRun]], by_variant: bool) -> Html
     alt = f"Learning curves: training episodes at the goal in the last fifth of the training, {', '.join(ends)}"
 
     def draw(compact: bool) -> Figure:
-        columns = min(2 if compact else 5, len(usable))
+        columns = min(2 if compact else _COLUMNS, len(usable))
         rows = math.ceil(len(usable) / columns)
-        size = NARROW if compact else max(WIDE * columns / 5, NARROW)
+        size = NARROW if compact else max(WIDE * columns / _COLUMNS, NARROW)
         figure, axes = new_figure(size, 1.45 * rows + 0.8, rows, columns, sharex=True, sharey=True)
         for ax, (title, group) in zip(axes, usable.items(), strict=False):
             for run in group:
@@ -64,7 +65,8 @@ def learning_curves(panels: dict[str, list[SweepRun]], by_variant: bool) -> Html
             figure.legend(handles, labels, loc="outside lower left", ncols=3 if compact else 8)
         return figure
 
-    return picture("sweep-learning", alt, draw)
+    share = min(len(usable), _COLUMNS) / _COLUMNS  # a few plots must not be blown up to the width of the page
+    return el("div", picture("sweep-learning", alt, draw), style=f"max-width:{max(68 * share, 34):.0f}rem")
 
 
 def _unique(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:

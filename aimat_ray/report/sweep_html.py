@@ -182,7 +182,7 @@ def provenance_section(facts: SweepFacts, manifests: Mapping[str, Mapping[str, A
         "Provenance and cost",
         el("dl", items, class_="facts"),
         _costs(facts),
-        scores,
+        el("details", el("summary", "How well surrogate and judge predict"), scores) if scores else None,
         cleaning_block(first.get("cleaning")),
         el("details", el("summary", "Settings of the sweep"), el("pre", el("code", clean(settings)))),
     )

@@ -22,7 +22,7 @@ from aimat_ray.report.wording import DASH, SPACE, bounds, count, percent, plural
 if TYPE_CHECKING:
     from aimat_ray.data.sources import AlloyData
 
-OPEN_FIGURES = 12  # more pictures than these are folded away
+OPEN_FIGURES = 12  # more pictures or fronts than these are folded away
 VOLUMES = ("measured", "and confirmed", "and all candidates")
 SHOWN_RATES = (SUBJECT, LOOKAHEAD, "random", "local_search", "archive_walk", "greedy_16", "ceiling")
 
@@ -299,7 +299,10 @@ def _volumes(
         "the first two quantities of the base’s goal. A dash: no alloy with both."
     )
     heads = [("Base", False), *2 * [("Front of", False), *((name, True) for name in VOLUMES)]]
-    return join(el("h3", "What the fronts cover"), table(heads, rows), el("p", words, class_="caption"))
+    shown = table(heads, rows)
+    if len(rows) > OPEN_FIGURES:
+        shown = el("details", el("summary", f"Fronts of {plural(len(rows), 'base')}"), shown)
+    return join(el("h3", "What the fronts cover"), shown, el("p", words, class_="caption"))
 
 
 def _volume_cells(item: Facts, data: AlloyData, x: str, y: str) -> list[tuple[str, Child, bool]]:
