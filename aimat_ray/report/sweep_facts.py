@@ -114,7 +114,8 @@ class SweepFacts:
     def n_planned(self) -> int:
         """Runs of the plan."""
         if self.space:
-            return int(number(dig(self.document, "settings", "search", "samples")))
+            planned = number(dig(self.document, "settings", "search", "samples"))
+            return int(planned) if math.isfinite(planned) else len(self.runs)
         return len(listed(self.document.get("cases")))
 
     @property

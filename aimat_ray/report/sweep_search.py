@@ -15,6 +15,10 @@ from aimat_ray.report.sweep_statistics import MEASURES, Estimate, common_bases, 
 from aimat_ray.report.wording import DASH, MINUS, SPACE, count, fixed, listing, percent, plural, rate
 
 OBJECTIVE = "Tuning rate"
+CHANGING = (
+    "The settings of a population change while it trains; those shown are the ones that each member began with, and "
+    "their importance is not computed."
+)
 
 
 def search_samples(facts: SweepFacts) -> list[Sample]:
@@ -39,7 +43,9 @@ def search_section(facts: SweepFacts) -> Html:
         "are not those of the final evaluation; samples that were stopped early keep the rate that they had."
     )
     figure = el("figure", drawn, el("figcaption", caption)) if drawn else None
-    return section("search", title, figure, _importance(samples), _samples(facts, samples))
+    changing = dig(facts.document, "settings", "search", "scheduler") == "pbt"
+    ranking = absent(CHANGING) if changing else _importance(samples)
+    return section("search", title, figure, ranking, _samples(facts, samples))
 
 
 def _importance(samples: list[Sample]) -> Html:

@@ -180,6 +180,11 @@ def test_search_ranks_its_settings(make_sweep: MakeSweep, data: Any, problem: De
     assert "20 samples; the best reaches" in words
     assert page.index(">agent.gamma<") < page.index(">agent.bc_weight<")  # the one that matters stands first
     assert "20 samples, best first; 8 stopped early or unfinished" in words
+    document["settings"]["search"]["scheduler"] = "pbt"
+    (folder / "sweep.json").write_text(json.dumps(document))
+    words = plain(page_of(folder, data, problem))
+    assert "A forest predicts" not in words
+    assert "The settings of a population change" in words
 
 
 def test_one_policy_is_shown_base_by_base(
