@@ -129,7 +129,3 @@ def _manifests(run: Document) -> dict[str, Any]:
         except (AimatError, OSError, ValueError):
             continue  # the scores are an extra: the page says which version it was
     return found
-
-
-def write_sweep_report(folder: Path, data: str | None = None) -> Path:
-    return folder / "report.html"
