@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -23,6 +23,7 @@ def test_front_by_hand() -> None:
     assert hypervolume([], (0, 0)) == 0.0
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_front_is_what_nothing_beats(points: np.ndarray) -> None:
     front = points[pareto_front(points)]
@@ -33,6 +34,7 @@ def test_front_is_what_nothing_beats(points: np.ndarray) -> None:
         assert not (others >= point).all(axis=1).any()
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_hypervolume_counts_covered_cells(points: np.ndarray) -> None:
     cells = [(x, y) for x in range(-5, 5) for y in range(-5, 5)]
