@@ -134,19 +134,19 @@ def variants_section(facts: SweepFacts) -> Html:
 
 
 def _estimate(found: Estimate) -> str:
-    if math.isnan(found.mean):
-        return DASH
-    ends = "" if math.isnan(found.lower) else f" ({_share(found.lower)} to {_share(found.upper)})"
-    return f"{percent(found.mean)}{ends}"
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.0f}{SPACE}%".replace("-", MINUS)
+    """A mean rate; ends of its interval beyond 0 and 100 % mean nothing."""
+    if math.isnan(found.lower):
+        return percent(found.mean)
+    return rate(found.mean, max(found.lower, 0.0), min(found.upper, 1.0))
 
 
 def _signed(found: Estimate) -> str:
+    """A difference in percentage points."""
     if math.isnan(found.mean):
         return DASH
-    sign = "+" if found.mean >= 0 else MINUS
-    ends = "" if math.isnan(found.lower) else f" ({_share(found.lower)} to {_share(found.upper)})"
-    return f"{sign}{abs(100 * found.mean):.0f}{SPACE}points{ends}"
+    ends = "" if math.isnan(found.lower) else f" ({_points(found.lower)} to {_points(found.upper)})"
+    return f"{_points(found.mean)}{SPACE}points{ends}"
+
+
+def _points(value: float) -> str:
+    return f"{round(100 * value) + 0:+d}".replace("-", MINUS).replace("+0", "0")

@@ -99,8 +99,8 @@ def _base_row(base: str, found: list[Facts], confirmed: Rate | None) -> Html:
     rates = {key: _mean_of({base: found}, key)[0] for key in SHOWN_RATES}
     cells: list[tuple[str, Child, bool]] = [(METHODS[key].label, _rate_cell(rates[key]), True) for key in SHOWN_RATES]
     cells.append(("Confirmed", _rate_cell(confirmed), True))
-    n = sum(len(facts.candidates) for facts in found)
-    agreed = sum(len(facts.confirmed) for facts in found)
+    n = len({item.formula for facts in found for item in facts.candidates})
+    agreed = len({item.formula for facts in found for item in facts.confirmed})
     known = any(facts.files.candidates is not None for facts in found)
     words = join(count(n), el("div", f"{count(agreed)} confirmed", class_="fine") if n else None) if known else DASH
     return row(el("b", base), [*cells, ("Candidates", words, True)])

@@ -155,7 +155,7 @@ def test_variants_stand_beside_each_other(
     difference = second.differences["Goal rate"]
     assert (difference.mean, difference.lower, difference.upper) == pytest.approx((-0.1, -0.1, -0.1))
     words = plain(page_of(folder, data, problem))
-    assert "−10 points (−10 % to −10 %) against full" in words
+    assert "−10 points (−10 to −10) against full" in words
     assert "are those of the variant full" in words
 
 
