@@ -7,7 +7,8 @@ from aimat_ray.report.headline import LOW_CONFIRMED_SHARE, Caution
 from aimat_ray.report.markup import Html, el, join
 from aimat_ray.report.page import tile
 from aimat_ray.report.sweep_facts import SweepFacts, agreed_share, ranked_candidates
-from aimat_ray.report.sweep_sections import confirmed_mean, mean_rates, outcome, unfinished_words
+from aimat_ray.report.sweep_sections import outcome, unfinished_words
+from aimat_ray.report.sweep_statistics import confirmed_mean, mean_rates, paired_rates
 from aimat_ray.report.wording import count, listing, percent, plural, rate
 
 
@@ -56,11 +57,11 @@ def _success(facts: SweepFacts) -> Html:
     if LOOKAHEAD in means:
         sentences.append(join(f", and with a lookahead of 16 moves a step from {_rate(means[LOOKAHEAD][0])}"))
     sentences.append(join(". "))
-    if "ceiling" in means and means["ceiling"][0].mean > 0:
+    if (share := _of_ceiling(facts, SUBJECT)) is not None:
         top = means["ceiling"][0]
-        shares = [f"the method reaches {percent(own.mean / top.mean)} of that"]
-        if LOOKAHEAD in means:
-            shares.append(f"with lookahead {percent(means[LOOKAHEAD][0].mean / top.mean)}")
+        shares = [f"the method reaches {percent(share)} of that"]
+        if (ahead := _of_ceiling(facts, LOOKAHEAD)) is not None:
+            shares.append(f"with lookahead {percent(ahead)}")
         sentences.append(
             join(f"The most that a long search finds on these surrogates is {_rate(top)}: {', '.join(shares)}. ")
         )
@@ -72,28 +73,38 @@ def _success(facts: SweepFacts) -> Html:
     return join(*sentences)
 
 
+def _of_ceiling(facts: SweepFacts, key: str) -> float | None:
+    """What share of the ceiling a method reaches, over the bases that have both."""
+    pair = paired_rates(facts, key, "ceiling")
+    return pair[0].mean / pair[1].mean if pair is not None and pair[1].mean > 0 else None
+
+
 def _comparison(facts: SweepFacts) -> Html:
     """The method against the best control of its price, and lookahead against greedy search."""
     means = mean_rates(facts)
     if SUBJECT not in means:
         return Html()
-    own = means[SUBJECT][0]
+    own, n_bases = means[SUBJECT]
     controls = [mean for mean, _ in means.values() if mean.key not in (SUBJECT, LOOKAHEAD, "policy_noise")]
     same = [mean for mean in controls if mean.method.price == own.method.price]
     sentences = []
-    if same:
-        best = max(same, key=lambda mean: mean.mean)
+    if same and (pair := paired_rates(facts, SUBJECT, max(same, key=lambda mean: mean.mean).key)):
+        mine, best, n = pair
         sentences.append(
-            f"The best control of its price, {best.method.label.lower()}, reaches {_rate(best)}: "
-            f"the method {_words(own, best)}."
+            f"The best control of its price, {best.method.label.lower()}, reaches {_rate(best)}{_where(n, n_bases)}: "
+            f"the method {_words(mine, best)}."
         )
-    if LOOKAHEAD in means and "greedy_16" in means:
-        greedy = means["greedy_16"][0]
+    if pair := paired_rates(facts, LOOKAHEAD, "greedy_16"):
+        ahead, greedy, n = pair
         sentences.append(
-            f"Greedy search with 16 predictions a step reaches {_rate(greedy)}: "
-            f"with lookahead the method {_words(means[LOOKAHEAD][0], greedy)}."
+            f"Greedy search with 16 predictions a step reaches {_rate(greedy)}{_where(n, n_bases)}: "
+            f"with lookahead the method {_words(ahead, greedy)}."
         )
     return join(" ".join(sentences))
+
+
+def _where(n: int, n_bases: int) -> str:
+    return f" over {plural(n, 'base')} with both" if n < n_bases else ""
 
 
 def _words(a: Rate, b: Rate) -> str:
@@ -129,8 +140,7 @@ def tiles(facts: SweepFacts) -> Html | None:
     if SUBJECT in means:
         own = means[SUBJECT][0]
         found.append(tile(percent(own.mean), "mean strict success of the method"))
-        if "ceiling" in means and means["ceiling"][0].mean > 0:
-            share = own.mean / means["ceiling"][0].mean
+        if (share := _of_ceiling(facts, SUBJECT)) is not None:
             found.append(tile(percent(share), "of what a long search finds", "plain"))
     return el("ul", found, class_="tiles")
 

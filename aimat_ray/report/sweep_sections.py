@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,8 @@ from aimat_ray.report.periodic_table import Cell, periodic_table
 from aimat_ray.report.run_files import dig, number
 from aimat_ray.report.scatter_figure import CUSTOMARY, measured_cloud, scatter
 from aimat_ray.report.sections import STAGES, absent, section, source_words
-from aimat_ray.report.sweep_facts import SweepFacts, agreed_share, average, confirmed_rate, over_bases
+from aimat_ray.report.sweep_facts import SweepFacts, agreed_share, confirmed_rate, over_bases
+from aimat_ray.report.sweep_statistics import confirmed_mean, mean_of, mean_rates
 from aimat_ray.report.wording import DASH, SPACE, bounds, count, percent, plural, rate, spec_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _cell(facts: SweepFacts, base: str, found: Rate | None) -> Cell:
 
 
 def _base_row(base: str, found: list[Facts], confirmed: Rate | None) -> Html:
-    rates = {key: _mean_of({base: found}, key)[0] for key in SHOWN_RATES}
+    rates = {key: mean_of({base: found}, key)[0] for key in SHOWN_RATES}
     cells: list[tuple[str, Child, bool]] = [(METHODS[key].label, _rate_cell(rates[key]), True) for key in SHOWN_RATES]
     cells.append(("Confirmed", _rate_cell(confirmed), True))
     n = len({item.formula for facts in found for item in facts.candidates})
@@ -111,28 +112,6 @@ def _rate_cell(found: Rate | None) -> Child:
         return DASH
     ends = f"{100 * found.lower:.0f}–{100 * found.upper:.0f}" if math.isfinite(found.lower + found.upper) else ""
     return join(percent(found.mean), el("div", ends, class_="fine"))
-
-
-def mean_rates(facts: SweepFacts) -> dict[str, tuple[Rate, int]]:
-    """Rates of all methods averaged over the bases, by method, with the number of bases behind each."""
-    by_base = {base: facts.of_base(base) for base in facts.bases}
-    keys = list(dict.fromkeys(rate.key for found in by_base.values() for item in found for rate in item.rates))
-    means = {key: _mean_of(by_base, key) for key in keys}
-    found = {key: (mean, n) for key, (mean, n) in means.items() if mean is not None}
-    for run in facts.main_runs:  # a policy of several bases knows some rates only over all of them
-        found |= {item.key: (item, len(run.by_base)) for item in run.facts.rates if item.key not in found}
-    return found
-
-
-def confirmed_mean(facts: SweepFacts) -> Rate | None:
-    """Share of fresh starts that end in a confirmed design, averaged over bases; or over all starts of one policy."""
-    by_base = {base: facts.of_base(base) for base in facts.bases}
-    whole = [item for run in facts.main_runs if len(run.by_base) > 1 and (item := confirmed_rate(run.facts))]
-    return over_bases(by_base, confirmed_rate)[0] or (average(whole) if whole else None)
-
-
-def _mean_of(by_base: Mapping[str, Sequence[Facts]], key: str) -> tuple[Rate | None, int]:
-    return over_bases(by_base, lambda facts: facts.rate(key))
 
 
 def rates_section(facts: SweepFacts) -> Html:

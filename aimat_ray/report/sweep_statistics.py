@@ -1,15 +1,15 @@
-"""Variants of a sweep beside each other: means over bases and seeds, with intervals over seeds."""
+"""Means over the bases of a sweep, and its variants beside each other with intervals over seeds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from aimat_ray.report.facts import LOOKAHEAD, Facts, Rate
-from aimat_ray.report.sweep_facts import SweepFacts, SweepRun, confirmed_rate
+from aimat_ray.report.sweep_facts import SweepFacts, SweepRun, average, confirmed_rate, over_bases
 
 Pick = Callable[[Facts], Rate | None]
 MEASURES: dict[str, Pick] = {
@@ -44,6 +44,45 @@ class VariantRow:
     rates: dict[str, Estimate]
     differences: dict[str, Estimate]
     n_missing: int
+
+
+def mean_rates(facts: SweepFacts) -> dict[str, tuple[Rate, int]]:
+    """Rates of all methods averaged over the bases, by method, with the number of bases behind each."""
+    by_base = {base: facts.of_base(base) for base in facts.bases}
+    keys = list(dict.fromkeys(rate.key for found in by_base.values() for item in found for rate in item.rates))
+    means = {key: mean_of(by_base, key) for key in keys}
+    found = {key: (mean, n) for key, (mean, n) in means.items() if mean is not None}
+    for run in facts.main_runs:  # a policy of several bases knows some rates only over all of them
+        found |= {item.key: (item, len(run.by_base)) for item in run.facts.rates if item.key not in found}
+    return found
+
+
+def confirmed_mean(facts: SweepFacts) -> Rate | None:
+    """Share of fresh starts that end in a confirmed design, averaged over bases; or over all starts of one policy."""
+    by_base = {base: facts.of_base(base) for base in facts.bases}
+    whole = [item for run in facts.main_runs if len(run.by_base) > 1 and (item := confirmed_rate(run.facts))]
+    return over_bases(by_base, confirmed_rate)[0] or (average(whole) if whole else None)
+
+
+def mean_of(by_base: Mapping[str, Sequence[Facts]], key: str) -> tuple[Rate | None, int]:
+    """Rate of a method averaged over the bases that have it, and how many these are."""
+    return over_bases(by_base, lambda facts: facts.rate(key))
+
+
+def paired_rates(facts: SweepFacts, a: str, b: str) -> tuple[Rate, Rate, int] | None:
+    """Rates of two methods averaged over the bases that have both, and how many these are; None where one is unknown.
+
+    What is known only over all bases of one policy is taken as it is.
+    """
+    by_base = {base: facts.of_base(base) for base in facts.bases}
+    both = {
+        base: found for base, found in by_base.items() if mean_of({base: found}, a)[1] and mean_of({base: found}, b)[1]
+    }
+    if not both:
+        means = mean_rates(facts)
+        return (means[a][0], means[b][0], min(means[a][1], means[b][1])) if a in means and b in means else None
+    (first, n), (second, _) = mean_of(both, a), mean_of(both, b)
+    return (first, second, n) if first is not None and second is not None else None
 
 
 def common_bases(facts: SweepFacts) -> list[str]:

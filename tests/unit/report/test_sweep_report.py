@@ -23,7 +23,7 @@ from aimat_ray.report.periodic_table import Cell, periodic_table
 from aimat_ray.report.sweep_facts import average, gather_sweep, ranked_candidates
 from aimat_ray.report.sweep_html import write_sweep_page
 from aimat_ray.report.sweep_sections import front_volumes
-from aimat_ray.report.sweep_statistics import compare_variants, over_seeds
+from aimat_ray.report.sweep_statistics import compare_variants, over_seeds, paired_rates
 from aimat_ray.sweep.results import read_sweep
 
 MakeSweep = Callable[..., Path]
@@ -139,6 +139,19 @@ def test_data_of_another_sweep_are_not_drawn(
         data.checksum = CHECKSUM
     assert "Measured alloys are not drawn" in words
     assert "What the fronts cover" not in words
+
+
+def test_methods_are_compared_on_the_bases_that_have_both(
+    make_sweep: MakeSweep, data: Any, problem: DesignProblem, quick: None
+) -> None:
+    easy, hard = with_rate(0.9), with_rate(0.3)
+    del easy["evaluation__json"]["evaluation"]["controls"]["archive_walk"]  # .62 where it was evaluated
+    facts = gather_sweep(read_sweep(make_sweep([case("Zr"), case("Cu")], {"Zr-s0": easy, "Cu-s0": hard})), problem)
+    pair = paired_rates(facts, "policy", "archive_walk")
+    assert pair is not None
+    assert (pair[0].mean, pair[1].mean, pair[2]) == pytest.approx((0.3, 0.62, 1))
+    words = plain(page_of(facts.results.folder, data, problem))
+    assert "archive walk, reaches 62 % (57–67 %) over 1 base with both: the method does not beat it" in words
 
 
 def test_variants_stand_beside_each_other(
