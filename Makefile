@@ -1,11 +1,12 @@
 # make design: install and run the main job on the embedded data.   make test: install and pass the tests.
+# make slow: the tests that take many minutes (whole runs under faults, searches over hyperparameters).
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup design test check bench clean
+.PHONY: setup design test slow check bench clean
 
 setup: $(STAMP)
 
@@ -21,6 +22,9 @@ design: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+slow: setup
+	$(BIN)/python -m pytest -m slow
 
 check: setup
 	$(BIN)/ruff check .

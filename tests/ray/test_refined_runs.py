@@ -16,7 +16,7 @@ from aimat_ray.config import load_settings
 from aimat_ray.refine.audit import FILE_NAME, read
 from aimat_ray.refine.replay import replay
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.slow]
 # Fires at the first check, so that there is something under way when the processes are killed.
 EAGER = ["--set", "refine.variance.threshold=1.0001", "--set", "refine.variance.cooldown=100000"]
 

@@ -66,6 +66,7 @@ def test_a_killed_sweep_ends_with_the_same_runs(tmp_path: Path) -> None:
     assert "a sweep with other settings and cases" in run([*command, "--resume"], code=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["asha", "pbt"])
 def test_a_search_ends_with_a_best_run(scheduler: str, tmp_path: Path) -> None:
     space = {"agent.gamma": {"uniform": [0.8, 0.95]}, "agent.exploration_noise": {"choice": [0.1, 0.3]}}
@@ -86,6 +87,7 @@ def test_a_search_ends_with_a_best_run(scheduler: str, tmp_path: Path) -> None:
     assert len(gammas) >= 2
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_and_the_others_end(tmp_path: Path) -> None:
     file = small_sweep(tmp_path / "sweep.yaml", bases=["Zr", "Cu"], max_failures=0)
     out = tmp_path / "out"
