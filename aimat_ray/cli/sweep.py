@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors
-from aimat_ray.errors import ConfigError, RunError
+from aimat_ray.errors import ConfigError, TrainingError
 
 EPILOG = "Example: aimat sweep tune_configs/bases.yaml --data DIR --out runs/bases"
 
@@ -56,7 +56,7 @@ def sweep(
             markup=False,
         )
     if outcome["failed"]:
-        raise RunError(f"{outcome['failed']} runs failed; their errors are in {storage.root}/tune; try --resume")
+        raise TrainingError(f"{outcome['failed']} runs failed; their errors are in {storage.root}/tune; try --resume")
 
 
 def _say(text: str) -> None:

@@ -104,6 +104,8 @@ class SweepSettings(Settings):
             raise ValueError("seeds: expected at least one")
         if self.bases == ():
             raise ValueError("bases: expected at least one")
+        if self.search.space and not self.tuning_episodes:
+            raise ValueError("tuning_episodes: a search compares strict rates on tuning starts; expected at least 1")
         for fixed in ("base", "seed"):
             if fixed in self.design:
                 raise ValueError(f"design.{fixed}: a sweep sets it for each run; use {fixed}s instead")

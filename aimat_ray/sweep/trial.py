@@ -62,7 +62,10 @@ def run_trial(config: dict[str, Any], plan: SweepPlan, storage: SweepStorage) ->
             companions = Together([companion_for(settings, logger.info), Reporter(plan, storage, name)])
             design(settings, folder, logger.info, resume=resume, companion=companions)
             storage.keep(f"{RUNS}/{name}")
-    tune.report(final_metrics(RunDirectory(folder).read_json(FINISHED)) | {"run": name, "trial_seconds": 0.0})
+    run = RunDirectory(folder)
+    measured = [row[TUNING_RATE] for row in run.read_table("metrics.parquet") if row.get(TUNING_RATE) is not None]
+    last = {TUNING_RATE: measured[-1]} if measured else {}
+    tune.report(final_metrics(run.read_json(FINISHED)) | last | {"run": name, "trial_seconds": 0.0})
 
 
 def run_name(case: Case, trial_id: str | None) -> str:
@@ -98,7 +101,6 @@ def final_metrics(document: dict[str, Any]) -> dict[str, Any]:
         "lookahead_rate": evaluation.get("sr_goal_lookahead", {}).get("mean"),
         "confirmed_share": evaluation["confirmed_share"],
         "candidates": document["candidates"]["n"],
-        TUNING_RATE: train.get(TUNING_RATE),
         "finished": True,
     }
 
@@ -137,6 +139,8 @@ class Reporter(Alone):
 
     def measured(self, row: dict[str, Any]) -> None:
         """Report an iteration."""
+        if self._plan.is_search and self._rate is None:
+            return  # schedulers compare strict rates, and there is none yet
         numbers: dict[str, Any] = {key: value for key, value in row.items() if isinstance(value, int | float)}
         numbers |= {"run": self._name, "trial_seconds": time.monotonic() - self._began}
         offered, self._offered = self._offered, None
