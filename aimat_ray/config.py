@@ -229,37 +229,46 @@ def load_settings(path: Path | None, overrides: dict[str, Any]) -> DesignSetting
     Raises:
         ConfigError: The file can't be read, a key is unknown, or a value does not fit.
     """
-    tree: dict[str, Any] = {}
-    if path is not None:
-        try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"settings file {path}: {error}") from error
-        if not isinstance(tree, dict):
-            raise ConfigError(f"settings file {path}: expected a mapping of keys, got {type(tree).__name__}")
+    tree = {} if path is None else read_mapping(path, "settings file")
     for dotted, value in overrides.items():
-        _assign(tree, dotted, value)
+        assign(tree, dotted, value)
     try:
         return DesignSettings.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
 
 
-def _assign(tree: dict[str, Any], dotted: str, value: Any) -> None:
+def read_mapping(path: Path, kind: str) -> dict[str, Any]:
+    """A YAML file of keys; an empty one has none.
+
+    Args:
+        path: The file.
+        kind: What the file is, for the message.
+
+    Raises:
+        ConfigError: It can't be read, or holds something else.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{kind} {path}: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{kind} {path}: expected a mapping of keys, got {type(tree).__name__}")
+    return tree
+
+
+def assign(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    """Put a value into a tree of settings by its dotted key, such as `agent.gamma`.
+
+    Raises:
+        ConfigError: A part of the key is a value already, not a group.
+    """
     *parents, leaf = dotted.split(".")
     for key in parents:
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"setting {dotted!r}: {key!r} is a value, not a group of settings")
     tree[leaf] = value
-
-
-def nested(dotted: str, value: Any) -> dict[str, Any]:
-    """A value by its dotted key as a tree: `nested("agent.gamma", 0.9)` is `{"agent": {"gamma": 0.9}}`."""
-    for key in reversed(dotted.split(".")):
-        value = {key: value}
-    tree: dict[str, Any] = value
-    return tree
 
 
 def explain(error: ValidationError) -> str:

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from aimat_ray.errors import AimatError
+from aimat_ray.errors import AimatError, ConfigError
 
 console = Console(stderr=True, highlight=False)
 INTERRUPTED = 130  # exit code of a program that was ended by Ctrl-C
@@ -65,3 +65,33 @@ def set_up_logging(verbose: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+
+
+def say(line: str) -> None:
+    """Print a progress line on stderr."""
+    style = "yellow" if line.startswith("WARNING") or "SYNTHETIC" in line else None
+    console.print(line, style=style, soft_wrap=True, markup=False)
+
+
+def read_assignments(texts: list[str] | None, example: str) -> dict[str, Any]:
+    """Values of a repeated `--set KEY=VALUE` by key; values are YAML.
+
+    Args:
+        texts: What was given.
+        example: Shown to somebody whose text can't be read.
+
+    Raises:
+        ConfigError: Not of that form, or a value that is no YAML.
+    """
+    import yaml
+
+    values = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not (key.strip() and equals):
+            raise ConfigError(f"--set {text!r}: expected KEY=VALUE, for example {example}")
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text!r}: the value can't be read: {error}") from error
+    return values

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors
+from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors, read_assignments, say
 from aimat_ray.cli.report import write_run_report
 from aimat_ray.config import DesignSettings, load_settings
 from aimat_ray.errors import ConfigError, RunError
@@ -74,7 +74,8 @@ def design(
     overrides = {key: value for key, value in options.items() if value is not None}
     if resume and out is None:
         raise ConfigError("--resume needs --out FOLDER: the run to continue")
-    settings = resolve_settings(config, overrides | _assignments(set_ or []), out if resume else None)
+    overrides |= read_assignments(set_, "agent.gamma=0.95")
+    settings = resolve_settings(config, overrides, out if resume else None)
     folder = out or Path("runs") / f"{settings.base.lower()}-{settings.seed}"
     try:
         document = _run(settings, folder, resume)
@@ -110,12 +111,6 @@ def _say_how_to_continue(folder: Path, settings: DesignSettings) -> None:
         say("interrupted before the training began; run the same command again")
 
 
-def say(line: str) -> None:
-    """Print a progress line on stderr."""
-    style = "yellow" if line.startswith("WARNING") or "SYNTHETIC" in line else None
-    console.print(line, style=style, soft_wrap=True, markup=False)
-
-
 def resolve_settings(config: Path | None, overrides: dict[str, Any], resumed: Path | None) -> DesignSettings:
     """Settings from file and options; a resumed run starts from its own."""
     if resumed is not None and config is None:
@@ -123,21 +118,6 @@ def resolve_settings(config: Path | None, overrides: dict[str, Any], resumed: Pa
         if not config.is_file():
             raise RunError(f"{resumed} holds no run to resume (no settings.yaml)")
     return load_settings(config, overrides)
-
-
-def _assignments(texts: list[str]) -> dict[str, Any]:
-    import yaml
-
-    values = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {text!r}: expected KEY=VALUE, for example agent.gamma=0.95")
-        try:
-            values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {text!r}: the value can't be read: {error}") from error
-    return values
 
 
 def show_result(document: dict[str, Any], folder: Path) -> None:

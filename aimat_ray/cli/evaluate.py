@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from aimat_ray.cli.console import emit_json, friendly_errors
-from aimat_ray.cli.design import resolve_settings, say, show_result
+from aimat_ray.cli.console import emit_json, friendly_errors, say
+from aimat_ray.cli.design import resolve_settings, show_result
 from aimat_ray.cli.report import write_run_report
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from aimat_ray.cli.console import console, emit_json, friendly_errors
+from aimat_ray.cli.console import console, emit_json, friendly_errors, read_assignments
 from aimat_ray.config import load_settings
 from aimat_ray.errors import RunError
 
@@ -55,10 +54,5 @@ def _settings(run: Path, texts: list[str]) -> Any:
     stored = run / "settings.yaml"
     if not stored.is_file():
         raise RunError(f"{run} holds no run (no settings.yaml)")
-    overrides = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise RunError(f"--set {text!r}: expected KEY=VALUE, for example verdict.min_gain=0.1")
-        overrides[f"refine.{key.strip().removeprefix('refine.')}"] = yaml.safe_load(value)
-    return load_settings(stored, overrides)
+    given = read_assignments(texts, "verdict.min_gain=0.1")
+    return load_settings(stored, {f"refine.{key.removeprefix('refine.')}": value for key, value in given.items()})

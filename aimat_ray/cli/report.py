@@ -84,8 +84,8 @@ def write_sweep_report(folder: Path, data: str | None = None) -> Path:
     from aimat_ray.report.run_files import dig
     from aimat_ray.report.sweep_html import write_sweep_page
     from aimat_ray.rl.run_dir import RunDirectory
-    from aimat_ray.sweep.results import RUN_FILE, read_sweep
-    from aimat_ray.sweep.storage import RUNS
+    from aimat_ray.sweep.results import read_sweep
+    from aimat_ray.sweep.storage import RUN_FILE, RUNS
 
     results = read_sweep(folder)
     results.write()

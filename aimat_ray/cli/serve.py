@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aimat_ray.cli.console import console, friendly_errors
+from aimat_ray.cli.console import console, friendly_errors, read_assignments
 
 if TYPE_CHECKING:
     from aimat_ray.registry.hub import SurrogateHub
@@ -61,7 +61,7 @@ def serve(
         "http.port": port, "surrogate.num_replicas": replicas, "access.keys": keys,
     }  # fmt: skip
     chosen = {key: value for key, value in given.items() if value is not None}
-    told = load_serving_settings(config, _read_pairs(settings or []) | chosen)
+    told = load_serving_settings(config, read_assignments(settings, "limits.batch_rows=128") | chosen)
     # The processes that serve may have another working directory.
     paths = {"runs": told.runs.absolute(), "data": str(Path(told.data).absolute()) if _is_folder(told) else told.data}
     _run(told.model_copy(update=paths), address, promote)
@@ -111,20 +111,6 @@ def _greet(hub: SurrogateHub, settings: ServingSettings) -> None:
 
 def _teller(status: Any) -> Any:
     return lambda what, share: status.update(f"fitting surrogate {what} ({100 * share:.0f} %)")
-
-
-def _read_pairs(pairs: list[str]) -> dict[str, Any]:
-    import yaml
-
-    from aimat_ray.errors import ConfigError
-
-    values = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise ConfigError(f"--set {pair!r}: expected KEY=VALUE, such as --set limits.batch_rows=128")
-        values[key] = yaml.safe_load(text)
-    return values
 
 
 def _wait_for_end() -> None:

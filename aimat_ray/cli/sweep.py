@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
-from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors
-from aimat_ray.errors import ConfigError, TrainingError
+from aimat_ray.cli.console import INTERRUPTED, console, emit_json, friendly_errors, read_assignments, say
+from aimat_ray.errors import TrainingError
 
 EPILOG = "Example: aimat sweep tune_configs/bases.yaml --data DIR --out runs/bases"
 
@@ -30,21 +29,23 @@ def sweep(
 
     After a crash, or on another day: the same command with --resume.
     """
+    from aimat_ray.cli.report import write_sweep_report
     from aimat_ray.sweep.results import read_sweep
     from aimat_ray.sweep.run import run_sweep
     from aimat_ray.sweep.settings import load_sweep
     from aimat_ray.sweep.storage import SweepStorage
 
-    settings = load_sweep(file, _overrides(set_, data))
+    overrides = {} if data is None else {"design.data": data}
+    settings = load_sweep(file, overrides | read_assignments(set_, "design.steps=5000"))
     storage = SweepStorage(out or f"runs/{file.stem}")
     try:
-        outcome = run_sweep(settings, storage, _say, resume, address)
+        outcome = run_sweep(settings, storage, say, resume, address)
     except KeyboardInterrupt:
         console.print(f"interrupted; go on with: aimat sweep {file} --out {storage.url} --resume", markup=False)
         raise typer.Exit(INTERRUPTED) from None
     results = read_sweep(storage.fetch_all())
     results.write()
-    page = _report(results.folder, data)
+    page = write_sweep_report(results.folder, data)
     if json_:
         emit_json(
             outcome | {"folder": str(results.folder), "report": str(page), "runs": results.runs.to_dict("records")}
@@ -57,26 +58,3 @@ def sweep(
         )
     if outcome["failed"]:
         raise TrainingError(f"{outcome['failed']} runs failed; their errors are in {storage.root}/tune; try --resume")
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
-
-
-def _report(folder: Path, data: str | None) -> Path:
-    from aimat_ray.cli.report import write_sweep_report
-
-    return write_sweep_report(folder, data)
-
-
-def _overrides(assignments: list[str] | None, data: str | None) -> dict[str, Any]:
-    overrides: dict[str, Any] = {} if data is None else {"design.data": data}
-    for text in assignments or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {text!r}: expected KEY=VALUE, for example --set design.steps=5000")
-        try:
-            overrides[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {text!r}: {value!r} can't be read: {error}") from error
-    return overrides

@@ -74,10 +74,18 @@ class AlloyReader:
 
     def _read_one(self, position: int, alloy: Alloy) -> FloatArray:
         try:
-            read = parse_formula if isinstance(alloy, str) else from_mapping
-            return read(alloy, self._elements)  # type: ignore[arg-type]
+            return read_alloy(alloy, self._elements)
         except CompositionError as error:
             raise CompositionError(f"alloys[{position}]: {error.message}") from error
+
+
+def read_alloy(alloy: Alloy, elements: Sequence[str]) -> FloatArray:
+    """One alloy, [E].
+
+    Raises:
+        CompositionError: The alloy can't be used.
+    """
+    return parse_formula(alloy, elements) if isinstance(alloy, str) else from_mapping(alloy, elements)
 
 
 def format_formulas(at_frac: FloatArray, elements: Sequence[str]) -> list[str]:

@@ -202,8 +202,13 @@ def _about_data(facts: Facts) -> list[Caution]:
         return [Caution("caution", "Origin of the data unknown", join("The run does not say which data it used."))]
     if not facts.synthetic:
         return []
+    return [about_synthetic_data()]
+
+
+def about_synthetic_data() -> Caution:
+    """What stands first on every page that is not about real alloys."""
     text = "All alloys, properties and models come from a synthetic world with invented formulas. No number here describes a real alloy."  # noqa: E501
-    return [Caution("stop", "Synthetic data", join(text))]
+    return Caution("stop", "Synthetic data", join(text))
 
 
 def _about_completeness(facts: Facts) -> list[Caution]:

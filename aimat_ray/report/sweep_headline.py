@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aimat_ray.report.facts import LOOKAHEAD, SUBJECT, Rate, compare
-from aimat_ray.report.headline import LOW_CONFIRMED_SHARE, Caution
+from aimat_ray.report.headline import LOW_CONFIRMED_SHARE, Caution, about_synthetic_data
 from aimat_ray.report.markup import Html, el, join
 from aimat_ray.report.page import tile
 from aimat_ray.report.sweep_facts import SweepFacts, agreed_share, ranked_candidates
@@ -154,8 +154,7 @@ def cautions(facts: SweepFacts, data_reason: str) -> list[Caution]:
     """
     found = []
     if facts.synthetic:
-        text = "All alloys, properties and models come from a synthetic world with invented formulas. No number here describes a real alloy."  # noqa: E501
-        found.append(Caution("stop", "Synthetic data", join(text)))
+        found.append(about_synthetic_data())
     if len(facts.finished) < facts.n_planned and not facts.space:
         names = [run.name for run in facts.runs if not run.finished] + list(facts.missing)
         shown = listing(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

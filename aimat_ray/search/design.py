@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -81,10 +82,7 @@ def search_designs(
         ConfigError: Unknown method, or no budget.
         ProblemError: No feasible start, or the method does not work in the task's mode.
     """
-    if method not in METHODS:
-        raise ConfigError(f"unknown search method {method!r}; expected one of: {', '.join(METHODS)}")
-    if budget < 1:
-        raise ConfigError(f"budget: expected at least 1 prediction, got {budget}")
+    check_search(method, METHODS, budget)
     counter = CountingPredictor(predictor)
     if method == "evolution":
         return _evolved(task, counter, budget, rng, start)
@@ -99,6 +97,18 @@ def search_designs(
     if method == "greedy":
         return _walked(task, counter, Greedy(task, counter), GREEDY_CANDIDATES, budget, rng, start)
     return _walked(task, counter, LocalSearch(task, counter), 1, budget, rng, start)
+
+
+def check_search(method: str, known: Sequence[str], budget: int) -> None:
+    """Refuse a search that can't be run.
+
+    Raises:
+        ConfigError: Unknown method, or no budget.
+    """
+    if method not in known:
+        raise ConfigError(f"unknown search method {method!r}; expected one of: {', '.join(known)}")
+    if budget < 1:
+        raise ConfigError(f"budget: expected at least 1 prediction, got {budget}")
 
 
 def _walked(

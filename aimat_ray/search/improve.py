@@ -23,6 +23,7 @@ from aimat_ray.prediction import Predictor
 from aimat_ray.problem import DesignProblem
 from aimat_ray.search.archive_build import HitCollector, join
 from aimat_ray.search.controls import GREEDY_CANDIDATES, Greedy, LocalSearch
+from aimat_ray.search.design import check_search
 from aimat_ray.search.evolution import EvolutionSettings, evolve
 from aimat_ray.search.merit import Candidates, merit_of
 from aimat_ray.search.steering import steer
@@ -153,10 +154,7 @@ def search_around(
     Raises:
         ConfigError: Unknown method, or no budget.
     """
-    if method not in METHODS:
-        raise ConfigError(f"unknown search method {method!r}; expected one of: {', '.join(METHODS)}")
-    if budget < 1:
-        raise ConfigError(f"budget: expected at least 1 prediction, got {budget}")
+    check_search(method, METHODS, budget)
     counter = CountingPredictor(predictor)
     if method == "evolution":
         return _evolve_around(task, counter, start, budget, rng)

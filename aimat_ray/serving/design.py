@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 from pydantic import Field, create_model
 from starlette.exceptions import HTTPException
 
-from aimat_ray.data.composition import from_mapping, parse_formula, to_at_pct
+from aimat_ray.data.composition import parse_formula, to_at_pct
+from aimat_ray.data.formulas import read_alloy
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.errors import CompositionError, ServiceError
 from aimat_ray.problem import DesignProblem
@@ -117,8 +118,7 @@ def read_request(body: DesignRequest, problem: DesignProblem) -> DesignAsk:
         BadInputError: The alloy or the wishes can't be used.
     """
     try:
-        read = parse_formula if isinstance(body.start, str) else from_mapping
-        at_frac = read(body.start, problem.elements)  # type: ignore[arg-type]
+        at_frac = read_alloy(body.start, problem.elements)
     except CompositionError as error:
         raise CompositionError(f"start: {error.message}") from error
     return DesignAsk(at_frac, read_wishes(body, problem), body.method, body.n_designs, body.budget, body.seed)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +17,7 @@ from aimat_ray.serving.settings import LimitSettings
 
 _REMEMBERED_CALLERS = 10_000
 _LATER = {"Retry-After": "1"}
+_LINGER_S = 2.0
 
 
 class RateLimiter:
@@ -60,13 +63,32 @@ class Limits:
         if self._ongoing >= self._settings.ongoing_requests:
             await refuse(scope, send, 503, "overloaded", "too many requests at once; ask again in a moment", _LATER)
         elif self._announced(scope) > self._settings.body_bytes:
-            await refuse(scope, send, 413, "too_large", self._too_large(), {"Connection": "close"})
+            await self._while_counted(self._refuse_body(scope, receive, send))
         else:
-            self._ongoing += 1
-            try:
-                await self._timed(scope, self._counted(receive), send)
-            finally:
-                self._ongoing -= 1
+            await self._while_counted(self._timed(scope, self._counted(receive), send))
+
+    async def _while_counted(self, answer: Awaitable[None]) -> None:
+        self._ongoing += 1
+        try:
+            await answer
+        finally:
+            self._ongoing -= 1
+
+    async def _refuse_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, then throw away for a moment what is still being sent.
+
+        Closing at once would reset the connection, and the caller would lose the answer he has not read yet.
+        """
+
+        async def unfinished(message: Message) -> None:
+            await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
+
+        await refuse(scope, unfinished, 413, "too_large", self._too_large(), {"Connection": "close"})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False

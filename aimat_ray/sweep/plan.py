@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from aimat_ray.config import DesignSettings, nested
+from aimat_ray.config import DesignSettings, assign
 from aimat_ray.data.goals import BaseGoal
 from aimat_ray.data.sources import AlloyData
 from aimat_ray.data.user_goals import any_goal
@@ -66,10 +66,11 @@ class SweepPlan:
         Raises:
             ConfigError: A hyperparameter is not a setting, or its value does not fit.
         """
-        overrides = [self.settings.variants.get(case.variant, {})]
-        overrides += [nested(key, value) for key, value in (point or {}).items()]
+        chosen: dict[str, Any] = {}
+        for key, value in (point or {}).items():
+            assign(chosen, key, value)
         try:
-            return self.settings.design_for(case.base, case.seed, *overrides)
+            return self.settings.design_for(case.base, case.seed, self.settings.variants.get(case.variant, {}), chosen)
         except ValueError as error:
             raise ConfigError(f"run {case.name} with {point}: {error}") from error
 

@@ -11,9 +11,8 @@ from pandas.errors import EmptyDataError, ParserError
 
 from aimat_ray.errors import RunError
 from aimat_ray.rl.run_dir import RunDirectory
-from aimat_ray.sweep.storage import RUNS
+from aimat_ray.sweep.storage import FINISHED_FILE, RUN_FILE, RUNS, SWEEP_FILE
 
-SWEEP_FILE, RUN_FILE, FINISHED = "sweep.json", "run.json", "evaluation.json"
 _LEDGER = "ledger_"
 
 
@@ -84,9 +83,9 @@ def _run_row(path: Path, cases: dict[str, Any]) -> dict[str, Any]:
         "variant": case.get("variant", ""),
         "status": "unfinished",
     }
-    if not (path / FINISHED).is_file():
+    if not (path / FINISHED_FILE).is_file():
         return row
-    document = run.read_json(FINISHED)
+    document = run.read_json(FINISHED_FILE)
     evaluation, train = document["evaluation"], document["train"] or {}
     row["status"] = "finished"
     for name, rate in (

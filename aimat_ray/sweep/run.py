@@ -17,11 +17,10 @@ from aimat_ray.rl.prepare import BUNDLE_SEED, Say
 from aimat_ray.rl.run_dir import RunDirectory
 from aimat_ray.sweep.plan import SweepPlan, make_plan
 from aimat_ray.sweep.settings import Dimension, SweepSettings
-from aimat_ray.sweep.storage import TUNE, SweepStorage
+from aimat_ray.sweep.storage import SWEEP_FILE, TUNE, SweepStorage
 from aimat_ray.sweep.trial import TUNING_RATE, run_trial
 from aimat_ray.sweep.watch import Watch
 
-SWEEP_FILE = "sweep.json"
 _STATE_EVERY_S = "5"  # Tune's own state; runs keep theirs in their folders
 
 

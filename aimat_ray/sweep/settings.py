@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from aimat_ray.config import Count, DesignSettings, Positive, Settings, explain, nested
+from aimat_ray.config import Count, DesignSettings, Positive, Settings, assign, explain, read_mapping
 from aimat_ray.errors import ConfigError
 
 
@@ -140,14 +139,11 @@ def load_sweep(path: Path, overrides: dict[str, Any] | None = None) -> SweepSett
     Raises:
         ConfigError: The file can't be read, a key is unknown, or a value does not fit.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"sweep file {path}: {error}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"sweep file {path}: expected a mapping of keys, got {type(tree).__name__}")
+    tree = read_mapping(path, "sweep file")
+    if not tree:
+        raise ConfigError(f"sweep file {path}: expected a mapping of keys, got nothing")
     for dotted, value in (overrides or {}).items():
-        tree = _merged(tree, nested(dotted, value))
+        assign(tree, dotted, value)
     try:
         return SweepSettings.model_validate(tree)
     except ValidationError as error:

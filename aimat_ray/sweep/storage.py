@@ -15,8 +15,9 @@ from typing import Any
 
 from aimat_ray.errors import RunError
 
-RUNS = "runs"
-TUNE = "tune"
+RUNS, TUNE = "runs", "tune"  # folders of a sweep
+SWEEP_FILE = "sweep.json"
+RUN_FILE, FINISHED_FILE = "run.json", "evaluation.json"  # of a run: it has begun, it has ended
 _ATTEMPTS = 5
 _FIRST_WAIT_S = 1.0
 

@@ -27,10 +27,9 @@ from aimat_ray.rl.td3 import TD3
 from aimat_ray.rl.train import design
 from aimat_ray.search.archive import Archive
 from aimat_ray.sweep.plan import Case, SweepPlan
-from aimat_ray.sweep.storage import RUNS, SweepStorage
+from aimat_ray.sweep.storage import FINISHED_FILE, RUN_FILE, RUNS, SweepStorage
 
 TUNING_RATE = "tuning_goal_rate"
-FINISHED = "evaluation.json"
 STEPS_FILE = "env_steps.txt"
 _GRACE = 1.2  # a run is ended from within at this multiple of its time limit, should Tune not have done it before
 _TUNING_STREAM = 500
@@ -52,20 +51,19 @@ def run_trial(config: dict[str, Any], plan: SweepPlan, storage: SweepStorage) ->
     case = Case(**config["case"])
     point = {key: value for key, value in config.items() if key != "case"}
     name = run_name(case, tune.get_context().get_trial_id() if plan.is_search else None)
-    folder = storage.run_folder(name)
-    if not (folder / FINISHED).exists():
+    run = RunDirectory(storage.run_folder(name))
+    if not (run / FINISHED_FILE).exists():
         with _time_limit(plan.settings.trial_time_limit_s * _GRACE):
             settings = plan.design(case, point)
-            take_over(RunDirectory(folder), settings)
-            resume = (folder / "run.json").exists()
+            take_over(run, settings)
+            resume = (run / RUN_FILE).exists()
             # The reporter comes last: it sees the workbench with the surrogate that the others may have put in place.
-            companions = Together([companion_for(settings, logger.info), Reporter(plan, storage, name)])
-            design(settings, folder, logger.info, resume=resume, companion=companions)
+            companions = Together([companion_for(settings, logger.info), Reporter(plan, storage, run)])
+            design(settings, run.path, logger.info, resume=resume, companion=companions)
             storage.keep(f"{RUNS}/{name}")
-    run = RunDirectory(folder)
     measured = [row[TUNING_RATE] for row in run.read_table("metrics.parquet") if row.get(TUNING_RATE) is not None]
     last = {TUNING_RATE: measured[-1]} if measured else {}
-    tune.report(final_metrics(run.read_json(FINISHED)) | last | {"run": name, "trial_seconds": 0.0})
+    tune.report(final_metrics(run.read_json(FINISHED_FILE)) | last | {"run": name, "trial_seconds": 0.0})
 
 
 def run_name(case: Case, trial_id: str | None) -> str:
@@ -79,15 +77,15 @@ def take_over(run: RunDirectory, settings: DesignSettings) -> None:
     The run's record then holds the settings that it goes on with, and those that it had before.
     """
     given = tune.get_checkpoint()
-    if given is None or not (run / "run.json").exists():
+    if given is None or not (run / RUN_FILE).exists():
         return
-    record, now = run.read_json("run.json"), settings.model_dump(mode="json")
+    record, now = run.read_json(RUN_FILE), settings.model_dump(mode="json")
     with given.as_directory() as folder:
         env_steps = int((Path(folder) / STEPS_FILE).read_text(encoding="utf-8"))
         record.setdefault("settings_before", []).append({"until_env_steps": env_steps, "settings": record["settings"]})
         shutil.rmtree(run / "checkpoints", ignore_errors=True)
         run.new_checkpoint(env_steps, lambda path: shutil.copytree(folder, path))
-    run.write_json("run.json", record | {"settings": now})
+    run.write_json(RUN_FILE, record | {"settings": now})
     run.write_yaml("settings.yaml", now)
 
 
@@ -108,11 +106,11 @@ def final_metrics(document: dict[str, Any]) -> dict[str, Any]:
 class Reporter(Alone):
     """Tells Tune how a run goes: training metrics each iteration, now and then a strict rate on tuning starts."""
 
-    def __init__(self, plan: SweepPlan, storage: SweepStorage, name: str) -> None:
-        self._plan, self._storage, self._name = plan, storage, name
+    def __init__(self, plan: SweepPlan, storage: SweepStorage, run: RunDirectory) -> None:
+        self._plan, self._storage, self._run = plan, storage, run
         self._bench: Workbench | None = None
         self._began = time.monotonic()
-        self._next_measure = 0
+        self._interval = self._next_measure = 0
         self._stored: Path | None = None
         self._offered: Path | None = None
         self._rate: float | None = None
@@ -128,9 +126,9 @@ class Reporter(Alone):
         if self._plan.settings.tuning_episodes and algorithm.env_steps >= self._next_measure:
             self._rate = self._measure(algorithm)
             self._next_measure += self._interval
-        checkpoint = RunDirectory(self._storage.run_folder(self._name)).last_checkpoint()
+        checkpoint = self._run.last_checkpoint()
         if checkpoint is not None and checkpoint != self._stored:
-            self._storage.keep(f"{RUNS}/{self._name}")
+            self._storage.keep(f"{RUNS}/{self._run.path.name}")
             self._stored = checkpoint
             if self._plan.settings.search.scheduler == "pbt":
                 (checkpoint / STEPS_FILE).write_text(checkpoint.name.lstrip("0") or "0", encoding="utf-8")
@@ -142,7 +140,7 @@ class Reporter(Alone):
         if self._plan.is_search and self._rate is None:
             return  # schedulers compare strict rates, and there is none yet
         numbers: dict[str, Any] = {key: value for key, value in row.items() if isinstance(value, int | float)}
-        numbers |= {"run": self._name, "trial_seconds": time.monotonic() - self._began}
+        numbers |= {"run": self._run.path.name, "trial_seconds": time.monotonic() - self._began}
         offered, self._offered = self._offered, None
         tune.report(numbers, checkpoint=None if offered is None else tune.Checkpoint.from_directory(str(offered)))
 

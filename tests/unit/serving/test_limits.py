@@ -1,6 +1,8 @@
 """What one HTTP process takes on: requests held at once, time, size; refused with the way out."""
 
 import asyncio
+import http.client
+import json
 
 import httpx
 import pytest
@@ -11,6 +13,7 @@ from aimat_ray.registry.fake import LinearBundle
 from aimat_ray.serving.app import make_app
 from aimat_ray.serving.backend import LocalBackend
 from aimat_ray.serving.context import AppContext
+from aimat_ray.serving.listener import Listener, bind
 from aimat_ray.serving.settings import read_serving_settings
 
 BODY = {"alloys": "Zr50Cu50"}
@@ -85,3 +88,29 @@ def test_a_length_that_is_too_large_or_no_number_is_refused_before_the_body(tmp_
             assert reply.json()["error"]["code"] == "too_large"
 
     asyncio.run(scenario())
+
+
+def test_who_sends_too_much_reads_the_refusal_and_not_a_reset_connection(tmp_path):
+    body = b"Z" * 10_000_000
+
+    def send(port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request("POST", "/v1/predict", body, {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            return reply.status, json.loads(reply.read())["error"]["code"]
+        finally:
+            connection.close()
+
+    async def scenario():
+        backend, settings = LocalBackend(LinearBundle.random(1)), read_serving_settings({"store": str(tmp_path)})
+        with bind("127.0.0.1", 0, shared=False) as free:
+            port = free.getsockname()[1]
+        listener = Listener(make_app(AppContext(load_problem(), backend, settings)), "127.0.0.1", port)
+        await listener.start()
+        try:
+            return [await asyncio.to_thread(send, port) for _ in range(10)]
+        finally:
+            await listener.stop()
+
+    assert set(asyncio.run(scenario())) == {(413, "too_large")}
