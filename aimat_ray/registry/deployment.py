@@ -26,8 +26,14 @@ from aimat_ray.surrogate.base import FloatArray
 
 APP_NAME = "aimat-surrogate"
 DEPLOYMENT_NAME = "Surrogate"
-# One thread of linear algebra per replica: more only get in each other's way, and replicas use the other cores.
-REPLICA_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+REPLICA_ENVIRONMENT = {
+    # One thread of linear algebra per replica: more only get in each other's way, and replicas use the other cores.
+    "OMP_NUM_THREADS": "1",
+    # Our code and Serve's router run in the replica's own event loop: handing each request to other threads and back
+    # doubles its time (serving-design.md).
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+}
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +66,8 @@ class ServiceOptions:
 class Surrogate:
     """One replica. Started by `start_surrogate_service`; called by `SurrogateClient`.
 
+    It predicts in its event loop, one call after the other: what waits meanwhile could not be answered sooner anyway.
+
     Args:
         hub: Where to ask for the current version.
         poll_s: How often.
@@ -76,7 +84,7 @@ class Surrogate:
         self._follower.start()
         spare_collector()
 
-    def predict(self, at_frac: FloatArray) -> Reply:
+    async def predict(self, at_frac: FloatArray) -> Reply:
         """Predict a batch with the version that is live when the request starts.
 
         Args:
@@ -86,7 +94,7 @@ class Surrogate:
         self._check_shape(at_frac, live)
         return live.predict(at_frac)
 
-    def answer(self, asks: list[Ask]) -> list[Answer]:
+    async def answer(self, asks: list[Ask]) -> list[Answer]:
         """Answer several requests together, all that name no version with the one that is live now.
 
         Raises:

@@ -11,7 +11,7 @@ from typing import Any
 from ray import serve
 from ray.serve.config import ProxyLocation
 
-from aimat_ray.errors import AimatError, ServiceError
+from aimat_ray.errors import AimatError, ArtifactError, ServiceError
 from aimat_ray.problem import load_problem
 from aimat_ray.registry.channel import Channel
 from aimat_ray.registry.deployment import (
@@ -111,7 +111,7 @@ def build(args: dict[str, Any]) -> Any:
 
 
 def published_hub(settings: ServingSettings, promote: bool = False, progress: Any = None) -> SurrogateHub:
-    """The running hub of the channel that the settings name, with something published.
+    """The running hub of the channel that the settings name, with something published that this program can read.
 
     Args:
         settings: What the service is told.
@@ -124,10 +124,23 @@ def published_hub(settings: ServingSettings, promote: bool = False, progress: An
     data = load_data(settings.data, problem)
     store = SurrogateStore(settings.store)
     hub = SurrogateHub.start(Channel(settings.bundle, problem.name, data.checksum), store.root)
-    if promote or hub.current() is None:
+    if promote or not _readable(hub):
         bundle = store.get_or_fit(settings.bundle, data, problem, settings.seed, progress=progress)
         hub.publish(bundle.version, note="published to be served", check=False)  # it was loaded a moment ago
     return hub
+
+
+def _readable(hub: SurrogateHub) -> bool:
+    """Whether there is a current version, undamaged and in a format that is still read."""
+    current = hub.current()
+    if current is None:
+        return False
+    try:
+        hub.load(current)
+    except ArtifactError as error:
+        log.warning("the version published last can't be served: %s; another one takes its place", error.message)
+        return False
+    return True
 
 
 def start_http_service(hub: SurrogateHub, settings: ServingSettings, app_name: str = APP_NAME) -> None:

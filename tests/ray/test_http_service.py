@@ -1,6 +1,8 @@
 """The HTTP service on a real Ray Serve: versions, deaths, metrics, and the way a config file starts it."""
 
+import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -272,3 +274,23 @@ def test_a_deployed_config_file_answers(http, ray_session, tmp_path):
         assert reply.json()["predictions"][0]["composition"] == "Cu50Zr50"
     finally:
         serve.delete("from-file")
+
+
+def test_a_surrogate_of_an_older_format_is_replaced_and_named(ray_session, finished_run, aimat_store, tmp_path, caplog):
+    from aimat_ray.serving.service import published_hub
+    from aimat_ray.serving.settings import read_serving_settings
+
+    root = shutil.copytree(aimat_store, tmp_path / "store")
+    settings = read_serving_settings({"store": str(root), "data": "oracle"})
+    hub = published_hub(settings)
+    try:
+        good = hub.require_current()
+        old = shutil.copytree(good.path, root / "default" / "default-000000000000")
+        document = json.loads((old / "manifest.json").read_text())
+        (old / "manifest.json").write_text(json.dumps(document | {"format": 1}))
+        seal_folder(old, "default", old.name)
+        hub.publish(old.name, check=False)
+        assert published_hub(settings).require_current().version == good.version
+        assert "format 1" in caplog.text
+    finally:
+        hub.stop()
