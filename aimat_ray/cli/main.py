@@ -9,6 +9,7 @@ import typer
 from aimat_ray import __version__
 from aimat_ray.cli import (
     bench,
+    dashboard,
     data,
     design,
     evaluate,
@@ -42,6 +43,7 @@ app.command("improve", epilog=improve.EPILOG)(improve.improve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
+app.command("dashboard", epilog=dashboard.EPILOG)(dashboard.dashboard)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("bench")(bench.bench)
 

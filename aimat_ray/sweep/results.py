@@ -11,6 +11,7 @@ from pandas.errors import EmptyDataError, ParserError
 
 from aimat_ray.errors import RunError
 from aimat_ray.rl.run_dir import RunDirectory
+from aimat_ray.sweep.attempts import core_hours, read_attempts
 from aimat_ray.sweep.storage import FINISHED_FILE, RUN_FILE, RUNS, SWEEP_FILE
 
 _LEDGER = "ledger_"
@@ -24,7 +25,7 @@ class SweepResults:
         folder: Of the sweep.
         document: Its `sweep.json`: settings, cases, bases without a goal, data, version.
         runs: One row per run that has begun: name, base, seed, variant, status, rates with their intervals, controls,
-            ledger, cost.
+            ledger, cost (predictions, seconds, attempts, core hours).
         candidates: Candidates of all runs with the run's name; those that a judge confirms first.
     """
 
@@ -83,6 +84,8 @@ def _run_row(path: Path, cases: dict[str, Any]) -> dict[str, Any]:
         "variant": case.get("variant", ""),
         "status": "unfinished",
     }
+    if attempts := read_attempts(path):
+        row |= {"attempts": len(attempts), "core_hours": core_hours(attempts)}
     if not (path / FINISHED_FILE).is_file():
         return row
     document = run.read_json(FINISHED_FILE)

@@ -16,11 +16,15 @@ from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.rl.prepare import BUNDLE_SEED, Say
 from aimat_ray.rl.run_dir import RunDirectory
 from aimat_ray.sweep.plan import SweepPlan, make_plan
-from aimat_ray.sweep.settings import Dimension, SweepSettings
+from aimat_ray.sweep.search import param_space, tune_config
+from aimat_ray.sweep.settings import SweepSettings
 from aimat_ray.sweep.storage import SWEEP_FILE, TUNE, SweepStorage
-from aimat_ray.sweep.trial import TUNING_RATE, run_trial
+from aimat_ray.sweep.tracking import trackers
+from aimat_ray.sweep.trial import run_trial
 from aimat_ray.sweep.watch import Watch
 
+SESSION_FILE = "session.json"
+_MAY_CHANGE = {"cpus_per_trial", "max_concurrent", "trial_time_limit_s", "max_failures", "track"}  # when resumed
 _STATE_EVERY_S = "5"  # Tune's own state; runs keep theirs in their folders
 
 
@@ -57,11 +61,22 @@ def run_sweep(
         store.get_or_fit(name, data, problem, BUNDLE_SEED, lambda text, share: say(f"  {text}"))
     began = time.monotonic()
     with ray_running(address=address):
+        _note_session(folder)
+        storage.keep(SESSION_FILE)
         outcome = _tune(plan, storage, say, resume)
     outcome["seconds"] = time.monotonic() - began
     folder.write_json("outcome.json", outcome)
     storage.keep("outcome.json")
     return outcome
+
+
+def _note_session(folder: RunDirectory) -> None:
+    """Where the Ray of this attempt is, for those who want to look at it."""
+    import ray
+    from ray._private.worker import get_dashboard_url
+
+    address = ray.get_runtime_context().gcs_address
+    folder.write_json(SESSION_FILE, {"address": address, "dashboard": get_dashboard_url() or None})
 
 
 def _claim(plan: SweepPlan, storage: SweepStorage, checksum: str, resume: bool) -> RunDirectory:
@@ -72,7 +87,7 @@ def _claim(plan: SweepPlan, storage: SweepStorage, checksum: str, resume: bool) 
     """
     storage.fetch(SWEEP_FILE)
     folder = RunDirectory(storage.root)
-    document = {
+    document: dict[str, Any] = {
         "settings": plan.settings.model_dump(mode="json"),
         "cases": [vars(case) | {"name": case.name} for case in plan.cases],
         "no_goal": plan.no_goal,
@@ -83,7 +98,8 @@ def _claim(plan: SweepPlan, storage: SweepStorage, checksum: str, resume: bool) 
         if not resume:
             raise RunError(f"{storage.root} already holds a sweep; choose another --out, or continue it with --resume")
         before = folder.read_json(SWEEP_FILE)
-        different = [key for key in ("settings", "cases", "data") if before.get(key) != document[key]]
+        different = [] if _what(before["settings"]) == _what(document["settings"]) else ["settings"]
+        different += [key for key in ("cases", "data") if before.get(key) != document[key]]
         if different:
             raise RunError(
                 f"{storage.root} holds a sweep with other {' and '.join(different)}; "
@@ -95,42 +111,52 @@ def _claim(plan: SweepPlan, storage: SweepStorage, checksum: str, resume: bool) 
     return folder
 
 
+def _what(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those that say how the sweep is run rather than what it is."""
+    return {key: value for key, value in settings.items() if key not in _MAY_CHANGE}
+
+
 def _tune(plan: SweepPlan, storage: SweepStorage, say: Say, resume: bool) -> dict[str, Any]:
+    """Let Tune run what is not finished.
+
+    Searches go on with Tune's own record, which holds their points. Of the others the folders are the whole truth:
+    what Tune believed when it was killed is seconds old, and a run that it gave up on would never be tried again.
+    """
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", _STATE_EVERY_S)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its boxes go to stdout, whatever `verbose` says
     from ray import tune
 
+    ended = set() if plan.is_search else storage.finished_runs([case.name for case in plan.cases])
+    cases = [case for case in plan.cases if case.name not in ended]
+    if resume and ended:
+        say(f"{len(ended)} of {len(plan.cases)} runs are finished already")
+    if not cases:
+        return {"cases": len(ended), "finished": len(ended), "failed": 0, "stopped_early": 0}
     trainable = tune.with_resources(partial(run_trial, plan=plan, storage=storage), _resources(plan))
     state = f"{storage.url.rstrip('/')}/{TUNE}" if storage.is_remote else str(storage.root / TUNE)
-    watch = Watch(plan, say)
-    if resume and tune.Tuner.can_restore(state):
+    space = param_space(plan, cases)
+    if plan.is_search and resume and tune.Tuner.can_restore(state):
         tuner = tune.Tuner.restore(
-            state, trainable=trainable, resume_unfinished=True, restart_errored=True, param_space=_param_space(plan)
+            state, trainable=trainable, resume_unfinished=True, restart_errored=True, param_space=space
         )
     else:
         tuner = tune.Tuner(
             trainable,
-            param_space=_param_space(plan),
-            tune_config=_tune_config(plan),
+            param_space=space,
+            tune_config=tune_config(plan),
             run_config=tune.RunConfig(
                 name=TUNE,
                 storage_path=storage.url if storage.is_remote else str(storage.root),
                 failure_config=tune.FailureConfig(max_failures=plan.settings.max_failures),
                 stop={"trial_seconds": plan.settings.trial_time_limit_s},
-                callbacks=[watch],
+                callbacks=[Watch(plan, say, len(ended)), *trackers(plan.settings.track, storage.name)],
                 verbose=0,
             ),
         )
     results = tuner.fit()
-    ended = [result.metrics or {} for result in results]
-    finished = sum(bool(metrics.get("finished")) for metrics in ended)
-    failed = len(results.errors)
-    return {
-        "cases": len(results),
-        "finished": finished,
-        "failed": failed,
-        "stopped_early": len(results) - finished - failed,
-    }
+    finished = sum(bool((result.metrics or {}).get("finished")) for result in results) + len(ended)
+    total, failed = len(results) + len(ended), len(results.errors)
+    return {"cases": total, "finished": finished, "failed": failed, "stopped_early": total - finished - failed}
 
 
 def _resources(plan: SweepPlan) -> Any:
@@ -138,51 +164,3 @@ def _resources(plan: SweepPlan) -> Any:
 
     runners = plan.design(plan.cases[0]).runners
     return tune.PlacementGroupFactory([{"CPU": plan.settings.cpus_per_trial}] + [{"CPU": 1}] * runners)
-
-
-def _param_space(plan: SweepPlan) -> dict[str, Any]:
-    from ray import tune
-
-    cases = [vars(case) for case in plan.cases]
-    space = {key: _domain(dimension) for key, dimension in plan.settings.search.space.items()}
-    return {"case": cases[0] if plan.is_search else tune.grid_search(cases), **space}
-
-
-def _domain(dimension: Dimension) -> Any:
-    from ray import tune
-
-    value = getattr(dimension, dimension.form)
-    if dimension.form == "choice":
-        return tune.choice(list(value))
-    if dimension.form == "integers":
-        return tune.randint(value[0], value[1] + 1)
-    return tune.uniform(*value) if dimension.form == "uniform" else tune.loguniform(*value)
-
-
-def _tune_config(plan: SweepPlan) -> Any:
-    from ray import tune
-
-    search = plan.settings.search
-    steps = plan.design(plan.cases[0]).steps
-    options: dict[str, Any] = {
-        "num_samples": search.samples if plan.is_search else 1,
-        "max_concurrent_trials": plan.settings.max_concurrent,
-        "reuse_actors": True,
-    }
-    if plan.is_search:
-        options |= {"metric": TUNING_RATE, "mode": "max"}
-    if search.searcher == "optuna":
-        from ray.tune.search.optuna import OptunaSearch
-
-        options["search_alg"] = OptunaSearch(seed=plan.settings.seeds[0])
-    if search.scheduler == "asha":
-        options["scheduler"] = tune.schedulers.ASHAScheduler(
-            time_attr="env_steps", max_t=steps, grace_period=search.grace_steps, reduction_factor=search.reduction
-        )
-    if search.scheduler == "pbt":
-        options["scheduler"] = tune.schedulers.PopulationBasedTraining(
-            time_attr="env_steps",
-            perturbation_interval=search.grace_steps,
-            hyperparam_mutations={key: _domain(dimension) for key, dimension in search.space.items()},
-        )
-    return tune.TuneConfig(**options)

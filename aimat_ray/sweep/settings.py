@@ -65,6 +65,22 @@ class SearchSettings(Settings):
     reduction: Annotated[int, Field(ge=2)] = 3
 
 
+class TrackSettings(Settings):
+    """Experiment trackers that are told about every run, beside the sweep's own folder.
+
+    Attributes:
+        mlflow: Tracking address of MLflow: `http://host:5000`, or `sqlite:///FILE`; None for none.
+        wandb: Project of Weights & Biases; None for none.
+        wandb_mode: `offline` keeps everything in files, for `wandb sync` later; `online` needs WANDB_API_KEY.
+        wandb_dir: Where those files are; None for the folder of each trial.
+    """
+
+    mlflow: str | None = None
+    wandb: str | None = None
+    wandb_mode: Literal["offline", "online"] = "offline"
+    wandb_dir: str | None = None
+
+
 class SweepSettings(Settings):
     """Many design runs.
 
@@ -82,6 +98,7 @@ class SweepSettings(Settings):
         max_concurrent: Runs at a time; None for as many as the cluster holds.
         trial_time_limit_s: A run that takes longer is ended and counted as failed.
         max_failures: How often a run that fails, or whose machine does, is continued from its last checkpoint.
+        track: Experiment trackers.
     """
 
     bases: Literal["all"] | tuple[str, ...] = "all"
@@ -96,6 +113,7 @@ class SweepSettings(Settings):
     max_concurrent: Count | None = None
     trial_time_limit_s: Positive = 3_600.0
     max_failures: Annotated[int, Field(ge=0)] = 2
+    track: TrackSettings = TrackSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -110,6 +128,11 @@ class SweepSettings(Settings):
                 raise ValueError(f"design.{fixed}: a sweep sets it for each run; use {fixed}s instead")
         for overrides in ({}, *self.variants.values()):
             self.design_for("Zr", 0, overrides)
+        steps = self.design_for("Zr", 0).steps
+        if self.search.scheduler != "none" and self.search.grace_steps > steps:
+            raise ValueError(
+                f"search.grace_steps: expected at most design.steps ({steps}), got {self.search.grace_steps}"
+            )
         for key in self.search.space:
             if key.partition(".")[0] in ("base", "seed", "data", "problem"):
                 raise ValueError(f"search.space: {key} is not a hyperparameter")

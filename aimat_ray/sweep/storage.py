@@ -9,17 +9,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aimat_ray.errors import RunError
 
 RUNS, TUNE = "runs", "tune"  # folders of a sweep
 SWEEP_FILE = "sweep.json"
 RUN_FILE, FINISHED_FILE = "run.json", "evaluation.json"  # of a run: it has begun, it has ended
-_ATTEMPTS = 5
-_FIRST_WAIT_S = 1.0
+_WAITS_S = (1.0, 2.0, 4.0, 8.0)  # between attempts
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,30 @@ class SweepStorage:
         name = "".join(c if c.isalnum() else "-" for c in self.url.partition("?")[0])
         return Path(tempfile.gettempdir()) / "aimat-sweeps" / name
 
+    @property
+    def name(self) -> str:
+        """Last part of the folder's path, or of the address."""
+        return self._shown.rstrip("/").rpartition("/")[2] if self.is_remote else self.root.name
+
     def run_folder(self, name: str) -> Path:
         """Local folder of a run, as far as it is stored already."""
         folder = self.root / RUNS / name
         if self.is_remote and not folder.exists():
             self.fetch(f"{RUNS}/{name}")
         return folder
+
+    def finished_runs(self, names: Sequence[str]) -> set[str]:
+        """Those of the named runs that are stored and finished."""
+        if not self.is_remote:
+            return {name for name in names if (self.root / RUNS / name / FINISHED_FILE).is_file()}
+        from pyarrow import fs
+
+        def look() -> set[str]:
+            remote, base = self._remote()
+            found = remote.get_file_info([f"{base}/{RUNS}/{name}/{FINISHED_FILE}" for name in names])
+            return {name for name, info in zip(names, found, strict=True) if info.type == fs.FileType.File}
+
+        return _persistently(f"looking for finished runs at {self._shown}", look)
 
     def fetch(self, part: str) -> None:
         """Copy a file or folder of the sweep from the address to this machine; nothing where there is none."""
@@ -128,15 +147,14 @@ def _forget_removed(remote: Any, path: str, local: Path) -> None:
             remote.delete_file(info.path)
 
 
-def _persistently(what: str, action: Any) -> None:
+def _persistently(what: str, action: Callable[[], T]) -> T:
     """Try again for a while: storage that is briefly gone must not end a run."""
-    wait = _FIRST_WAIT_S
-    for attempt in range(_ATTEMPTS):
+    for wait in _WAITS_S:
         try:
             return action()
-        except OSError as error:
-            if attempt + 1 == _ATTEMPTS:
-                raise RunError(f"{what} failed {_ATTEMPTS} times: {error}") from error
+        except OSError:
             time.sleep(wait)
-            wait *= 2
-    return None
+    try:
+        return action()
+    except OSError as error:
+        raise RunError(f"{what} failed {len(_WAITS_S) + 1} times: {error}") from error

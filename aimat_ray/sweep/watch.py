@@ -42,10 +42,11 @@ class Watch(Callback):
     Args:
         plan: The sweep.
         say: Told each event.
+        ended_before: Runs that were finished before Tune started.
     """
 
-    def __init__(self, plan: SweepPlan, say: Say) -> None:
-        self._plan, self._say = plan, say
+    def __init__(self, plan: SweepPlan, say: Say, ended_before: int = 0) -> None:
+        self._plan, self._say, self._ended_before = plan, say, ended_before
         self.runs: dict[str, RunStatus] = {}
         self._began = time.monotonic()
         self._next_table = 0.0
@@ -93,7 +94,8 @@ class Watch(Callback):
         """The runs that are under way, and how far the sweep is."""
         running = [status for status in self.runs.values() if status.state == "running"]
         ended = sum(status.state not in ("running", "waiting") for status in self.runs.values())
-        lines = [f"{ended} of {self._n_runs(n_trials)} runs ended; {self._time_left(ended, n_trials)}"]
+        total = self._n_runs(n_trials) + self._ended_before
+        lines = [f"{ended + self._ended_before} of {total} runs ended; {self._time_left(ended, n_trials)}"]
         for status in running:
             rate = "   -" if status.rate is None else f"{status.rate:4.2f}"
             left = "" if status.left_s is None else f"  training ends in {status.left_s / 60:.1f} min"
@@ -107,7 +109,10 @@ class Watch(Callback):
         return f"about {left / 60:.0f} min left"
 
     def _n_runs(self, n_trials: int) -> int:
-        return self._plan.settings.search.samples if self._plan.is_search else max(n_trials, len(self._plan.cases))
+        """Of this attempt."""
+        if self._plan.is_search:
+            return self._plan.settings.search.samples
+        return max(n_trials, len(self._plan.cases) - self._ended_before)
 
     def _status(self, trial: Any) -> RunStatus:
         if trial.trial_id not in self.runs:

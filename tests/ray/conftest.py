@@ -1,5 +1,6 @@
 """One local Ray for all tests of this folder; it starts on first use and ends with the session."""
 
+import importlib.util
 import json
 import os
 
@@ -34,3 +35,17 @@ def finished_run(aimat_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
     ended = design_runs.run([*design_runs.design_command(folder), "--json"])
     return folder, json.loads(ended.stdout)
+
+
+@pytest.fixture(scope="session")
+def finished_sweep(aimat_store, tmp_path_factory):
+    """The folder of a small sweep of two bases, which also told the trackers that are installed."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    track = {}
+    if importlib.util.find_spec("mlflow"):
+        track["mlflow"] = f"sqlite:///{folder / 'mlflow.db'}"
+    if importlib.util.find_spec("wandb"):
+        track |= {"wandb": "aimat-tests", "wandb_dir": str(folder)}
+    file = design_runs.small_sweep(folder / "sweep.yaml", steps=400, bases=["Zr", "Cu"], track=track)
+    design_runs.run([design_runs.AIMAT, "sweep", str(file), "--out", str(folder / "out")])
+    return folder / "out"

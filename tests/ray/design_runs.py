@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 AIMAT = str(Path(sys.executable).with_name("aimat"))
 STEPS = 3_000
@@ -43,6 +44,17 @@ def design_command(out: Path, *arguments: str) -> list[str]:
 def resume_command(out: Path, *arguments: str) -> list[str]:
     """The continuation of a run."""
     return [AIMAT, "design", "--resume", "--out", str(out), *arguments]
+
+
+def small_sweep(path: Path, steps: int, runners: int = 0, **settings: Any) -> Path:
+    """A sweep file with runs as small as the other tests' runs."""
+    design: dict[str, Any] = {"data": "oracle", "steps": steps, "runners": runners}
+    for key, value in SMALL.items():
+        group, name = key.split(".")
+        design.setdefault(group, {})[name] = value
+    document = {"design": design, "tuning_episodes": 4, "tuning_times": 2} | settings
+    path.write_text(yaml.safe_dump(document))
+    return path
 
 
 @dataclass

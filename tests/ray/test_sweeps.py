@@ -9,26 +9,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
-from design_runs import AIMAT, SMALL, Started, checkpoints, processes_of, run
+from design_runs import AIMAT, Started, checkpoints, processes_of, run, small_sweep
 
 pytestmark = pytest.mark.timeout(2000)
 STEPS = 2_000
 
 
-def small_sweep(path: Path, **settings: Any) -> Path:
-    """A sweep file with runs as small as the other tests' runs."""
-    design: dict[str, Any] = {"data": "oracle", "steps": STEPS}
-    for key, value in SMALL.items():
-        group, name = key.split(".")
-        design.setdefault(group, {})[name] = value
-    document = {"design": design, "tuning_episodes": 4, "tuning_times": 2} | settings
-    path.write_text(yaml.safe_dump(document))
-    return path
-
-
 def test_a_killed_sweep_ends_with_the_same_runs(tmp_path: Path) -> None:
-    file, out = small_sweep(tmp_path / "sweep.yaml", bases=["Zr", "Cu"], max_concurrent=1), tmp_path / "out"
+    file, out = small_sweep(tmp_path / "sweep.yaml", STEPS, bases=["Zr", "Cu"], max_concurrent=1), tmp_path / "out"
     command = [AIMAT, "sweep", str(file), "--out", str(out)]
     (tmp_path / "first").mkdir()
     first = Started(command, tmp_path / "first")
@@ -62,34 +50,74 @@ def test_a_killed_sweep_ends_with_the_same_runs(tmp_path: Path) -> None:
 
     refused = run(command, code=2)
     assert "already holds a sweep" in refused.stderr
-    small_sweep(file, bases=["Zr", "La"])
+    small_sweep(file, STEPS, bases=["Zr", "La"])
     assert "a sweep with other settings and cases" in run([*command, "--resume"], code=2).stderr
 
 
+SPACE = {"agent.gamma": {"uniform": [0.8, 0.95]}, "agent.exploration_noise": {"choice": [0.1, 0.3]}}
+
+
+def recorded(out: Path) -> list[dict[str, Any]]:
+    """`run.json` of every run of a sweep."""
+    return [json.loads((path / "run.json").read_text()) for path in sorted((out / "runs").iterdir())]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["asha", "pbt"])
-def test_a_search_ends_with_a_best_run(scheduler: str, tmp_path: Path) -> None:
-    space = {"agent.gamma": {"uniform": [0.8, 0.95]}, "agent.exploration_noise": {"choice": [0.1, 0.3]}}
-    searcher = "optuna" if scheduler == "asha" else "random"
-    search = {"space": space, "samples": 3, "searcher": searcher, "scheduler": scheduler, "grace_steps": 500}
-    file = small_sweep(tmp_path / "search.yaml", bases=["Zr"], search=search, tuning_times=4)
+def test_a_search_with_asha_survives_its_driver(tmp_path: Path) -> None:
+    search = {"space": SPACE, "samples": 4, "searcher": "optuna", "scheduler": "asha", "grace_steps": 500}
+    file = small_sweep(tmp_path / "search.yaml", STEPS, bases=["Zr"], search=search, tuning_times=4)
+    out = tmp_path / "out"
+    command = [AIMAT, "sweep", str(file), "--out", str(out)]
+    (tmp_path / "first").mkdir()
+    first = Started(command, tmp_path / "first")
+    runs = out / "runs"
+    first.wait_for(lambda: list(runs.glob("*/evaluation.json")))
+    time.sleep(6)  # Tune stores its record every 5 s
+    first.process.kill()
+    first.process.wait()
+    end = time.monotonic() + 120
+    while processes_of(tmp_path / "first") and time.monotonic() < end:
+        time.sleep(0.2)
+    ended = {path: path.stat().st_mtime_ns for path in runs.glob("*/evaluation.json")}
+    begun = {path.name for path in runs.iterdir()}
+
+    document = json.loads(run([*command, "--resume", "--json"]).stdout)
+    assert document["failed"] == 0
+    assert document["cases"] == 4 == document["finished"] + document["stopped_early"]
+    assert document["finished"] >= 1
+    assert {path: path.stat().st_mtime_ns for path in ended} == ended
+    names = {path.name for path in runs.iterdir()}
+    assert len(names) == 4 and begun <= names, "none twice, none lost"
+    assert len({record["settings"]["agent"]["gamma"] for record in recorded(out)}) == 4
+    for path in runs.glob("*/evaluation.json"):
+        assert pd.read_parquet(path.parent / "metrics.parquet")["tuning_goal_rate"].dropna().between(0, 1).all()
+
+
+@pytest.mark.slow
+def test_a_population_exchanges_checkpoints(tmp_path: Path) -> None:
+    # Some of these rates learn nothing, so that there is a worse half.
+    space = SPACE | {"agent.actor_lr": {"log_uniform": [1.0e-7, 3.0e-3]}}
+    search = {"space": space, "samples": 4, "scheduler": "pbt", "grace_steps": 400}
+    file = small_sweep(tmp_path / "search.yaml", STEPS, bases=["Zr"], search=search, tuning_times=5, tuning_episodes=24)
     out = tmp_path / "out"
     document = json.loads(run([AIMAT, "sweep", str(file), "--out", str(out), "--json"]).stdout)
-    assert document["failed"] == 0
-    assert document["cases"] == 3 == document["finished"] + document["stopped_early"]
-    assert document["finished"] >= 1
-    gammas = set()
+    assert (document["cases"], document["finished"], document["failed"]) == (4, 4, 0)
+    records = recorded(out)
+    names = {path.name for path in (out / "runs").iterdir()}
+    changed = [record for record in records if record.get("settings_before")]
+    assert changed, "somebody goes on from somebody else"
+    for record in changed:
+        for former in record["settings_before"]:
+            assert former["from_run"] in names
+            assert former["settings"]["agent"] != record["settings"]["agent"] or len(record["settings_before"]) > 1
     for path in (out / "runs").iterdir():
-        settings = json.loads((path / "run.json").read_text())["settings"]
-        gammas.add(settings["agent"]["gamma"])
-        rows = pd.read_parquet(path / "metrics.parquet") if (path / "metrics.parquet").exists() else pd.DataFrame()
-        assert rows.empty or "tuning_goal_rate" in rows
-    assert len(gammas) >= 2
+        rows = pd.read_parquet(path / "metrics.parquet")
+        assert rows["env_steps"].is_monotonic_increasing and rows["env_steps"].max() >= STEPS
 
 
 @pytest.mark.slow
 def test_a_run_that_fails_is_named_and_the_others_end(tmp_path: Path) -> None:
-    file = small_sweep(tmp_path / "sweep.yaml", bases=["Zr", "Cu"], max_failures=0)
+    file = small_sweep(tmp_path / "sweep.yaml", STEPS, bases=["Zr", "Cu"], max_failures=0)
     out = tmp_path / "out"
     (out / "runs").mkdir(parents=True)
     (out / "runs" / "Cu-s0").write_text("a file where a folder is expected")

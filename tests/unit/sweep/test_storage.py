@@ -79,6 +79,16 @@ def test_what_a_run_has_removed_is_removed_there_too(
     assert files == ["000002"]
 
 
+def test_finished_runs_are_those_with_an_evaluation(storage: SweepStorage, tmp_path: Path) -> None:
+    for place in (storage, SweepStorage(str(tmp_path / "folder"))):
+        for name, files in (("Zr-s0", ("run.json", "evaluation.json")), ("Cu-s0", ("run.json",))):
+            (place.root / "runs" / name).mkdir(parents=True)
+            for file in files:
+                (place.root / "runs" / name / file).write_text("{}")
+            place.keep(f"runs/{name}")
+        assert place.finished_runs(["Zr-s0", "Cu-s0", "La-s0"]) == {"Zr-s0"}
+
+
 def test_nothing_stored_is_nothing_fetched(storage: SweepStorage) -> None:
     storage.fetch("sweep.json")
     assert not (storage.root / "sweep.json").exists()
@@ -88,7 +98,7 @@ def test_nothing_stored_is_nothing_fetched(storage: SweepStorage) -> None:
 def test_storage_that_is_gone_for_good_is_named_without_its_secrets(
     storage: SweepStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aimat_ray.sweep.storage._FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("aimat_ray.sweep.storage._WAITS_S", (0.01,))
     gone = SweepStorage("s3://key:secret@nowhere/sweep?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1")
     gone.root.mkdir(parents=True)
     (gone.root / "sweep.json").write_text("{}")

@@ -13,6 +13,7 @@ from aimat_ray.data.sources import AlloyData, load_data
 from aimat_ray.errors import ConfigError, ProblemError
 from aimat_ray.problem import DesignProblem
 from aimat_ray.sweep.plan import make_plan
+from aimat_ray.sweep.search import within
 from aimat_ray.sweep.settings import Dimension, SweepSettings, load_sweep
 
 FOLDER = Path(__file__).parents[3] / "tune_configs"
@@ -117,3 +118,25 @@ def test_a_hyperparameter_that_is_no_setting_is_refused(problem: DesignProblem, 
     plan = make_plan(SweepSettings.model_validate({"bases": ("Zr",), "search": {"space": space}}), problem, oracle)
     with pytest.raises(ConfigError, match="gama"):
         plan.design(plan.cases[0], {"agent.gama": 0.85})
+
+
+def test_a_population_stays_in_its_space() -> None:
+    space = {
+        "agent.gamma": Dimension(uniform=(0.8, 0.98)),
+        "agent.actor_lr": Dimension(log_uniform=(1e-4, 1e-2)),
+        "agent.policy_delay": Dimension(integers=(1, 3)),
+        "agent.noise_clip": Dimension(choice=(0.3, 0.5)),
+    }
+    moved = {"agent.gamma": 1.176, "agent.actor_lr": 8e-5, "agent.policy_delay": 3.6, "agent.noise_clip": 0.5}
+    assert within(space, moved | {"case": "x"}) == {
+        "agent.gamma": 0.98,
+        "agent.actor_lr": 1e-4,
+        "agent.policy_delay": 3,
+        "agent.noise_clip": 0.5,
+        "case": "x",
+    }
+
+
+def test_the_first_rung_is_within_the_run() -> None:
+    with pytest.raises(ValueError, match=r"grace_steps: expected at most design\.steps \(1000\), got 5000"):
+        SweepSettings.model_validate({"design": {"steps": 1000}, "search": {"scheduler": "asha"}})
