@@ -24,6 +24,18 @@ if os.environ.get("CI"):
     hypothesis_settings.load_profile("ci")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2`: tests that start a Ray stay in one process; the rest goes where there is room."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RayInOneProcess(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if nodeid.startswith(("tests/ray/", "tests/learning/")) else nodeid
+
+    return RayInOneProcess(config, log)
+
+
 @pytest.fixture(scope="session")
 def problem() -> DesignProblem:
     """The built-in design problem."""

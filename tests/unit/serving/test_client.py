@@ -209,7 +209,9 @@ def test_a_busy_service_is_asked_again(status):
 
 
 @pytest.mark.parametrize(
-    "retry_after", ["1.2", format_datetime(datetime.now(UTC) + timedelta(hours=-1)), "later", "-5", ""]
+    "retry_after",
+    ["1.2", format_datetime(datetime.now(UTC) + timedelta(hours=-1)), "later", "-5", ""],
+    ids=["seconds", "past", "words", "negative", "empty"],
 )
 def test_retry_after_is_honoured_where_it_makes_sense(retry_after):
     app = Scripted(error(503, **{"retry-after": retry_after}), prediction())
