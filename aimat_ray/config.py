@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aimat_ray.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Percent = Annotated[float, Field(gt=0.0, lt=100.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -64,6 +65,7 @@ class AgentSettings(Settings):
     learning_starts: Annotated[int, Field(ge=0)] = 2_000
     layer_norm: bool = True
     hidden_sizes: tuple[Count, ...] = (128, 128)
+    sees_base: bool = True  # False: networks know the base by the composition alone, also one they were not trained on
     grad_clip: Positive | None = None
     twin_q: bool = True
     critic: Literal["effect", "raw", "none"] = "effect"
@@ -73,7 +75,7 @@ class AgentSettings(Settings):
     offline_mode: Literal["none", "reward_replacement", "fixed", "annealed"] = "reward_replacement"
     offline_share: Share = 0.05
     offline_share_end: Share = 0.05
-    labels: Literal["none", "archive", "lookahead"] = "archive"  # where behaviour cloning gets its moves from
+    labels: Literal["none", "archive", "lookahead", "both"] = "archive"  # where behaviour cloning gets its moves from
     label_ranking: Literal["nearest", "robust"] = "robust"
     bc_weight: Annotated[float, Field(ge=0)] = 1.0
     guidance: Literal["none", "gradient", "residual"] = "none"  # what the actor takes from the distilled surrogate
@@ -109,6 +111,29 @@ class SearchSettings(Settings):
     """A search used as the method of a run instead of an agent (search/design.py)."""
 
     budget_per_base: Count = 20_000  # surrogate predictions
+
+
+class GoalSettings(Settings):
+    """Which goal an episode gets, in training and in evaluation (env/goals.py).
+
+    `fixed`: the goal of its base. `random`: drawn anew, some quantities at a percentile of the base's measured rows.
+    `relative`: improve one quantity of the start, keep another, exchange few atoms. `mixed`: one of the three kinds.
+    """
+
+    kind: Literal["fixed", "random", "relative", "mixed"] = "fixed"
+    percentiles: tuple[Percent, Percent] = (60.0, 90.0)
+    max_quantities: Count = 3
+    gain: tuple[Positive, Positive] = (0.05, 0.15)  # of the improved quantity, relative to the start
+    keep_tolerance: Share = 0.02  # accepted loss of the kept quantity, relative to the start
+    max_change_at_pct: Positive = 8.0  # atoms exchanged, at most
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in ("percentiles", "gain"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: expected the smaller value first, got {low:g} and {high:g}")
+        return self
 
 
 class EvaluationSettings(Settings):
@@ -201,7 +226,9 @@ class DesignSettings(Settings):
     base: str = "Zr"
     data: str = "auto"
     goal: str | None = None  # a named goal of the problem; None takes its default
-    percentile: Annotated[float, Field(gt=0, lt=100)] | None = None
+    percentile: Percent | None = None
+    goals: GoalSettings = GoalSettings()
+    hold_out: tuple[str, ...] = ()  # bases that training never sees; `aimat evaluate RUN --base` asks about them
     bundle: Literal["default", "paper"] = "default"
     transport: Literal["local", "serve"] = "local"
     steps: Count = 20_000

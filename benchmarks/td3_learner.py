@@ -38,8 +38,8 @@ class PlainTD3:
     """TD3's update without any framework."""
 
     def __init__(self, hidden: tuple[int, ...], tuned: bool) -> None:
-        self.actor = Actor(OBS, ACT, hidden)
-        self.critics = [Critic(OBS, ACT, hidden, False) for _ in range(2)]
+        self.actor = Actor(torch.ones(OBS), ACT, hidden)
+        self.critics = [Critic(torch.ones(OBS), ACT, hidden, False) for _ in range(2)]
         self.target_actor, self.target_critics = copy.deepcopy(self.actor), copy.deepcopy(self.critics)
         self.critic_params = [p for critic in self.critics for p in critic.parameters()]
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=LR, fused=tuned)

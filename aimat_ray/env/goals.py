@@ -151,6 +151,23 @@ class HarderGoals:
 
 
 @dataclass(frozen=True, slots=True)
+class MixedGoals:
+    """Each episode draws from one of several sources, all equally likely."""
+
+    sources: tuple[GoalSource, ...]
+
+    def draw(self, base: NDArray[np.intp], start_quantities: FloatArray, rng: np.random.Generator) -> GoalBatch:
+        """Draw a source per episode, then its goal."""
+        goals = free_goals(len(base), start_quantities.shape[1])
+        source = rng.integers(len(self.sources), size=len(base))
+        for i, drawn_from in enumerate(self.sources):
+            rows = np.flatnonzero(source == i)
+            if rows.size:
+                goals.put(rows, drawn_from.draw(base[rows], start_quantities[rows], rng))
+        return goals
+
+
+@dataclass(frozen=True, slots=True)
 class RandomGoals:
     """Goals drawn per episode: a random subset of quantities, each at a random percentile of the base's rows.
 

@@ -12,6 +12,7 @@ from aimat_ray.env.legality import FloatArray
 from aimat_ray.prediction import Prediction
 
 Float32Array = NDArray[np.float32]
+DISPLACEMENT_SCALE, CHANGE_LEFT_SCALE = 10.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,6 @@ def build_observation(
     displacement = at_frac - start
     limited = np.isfinite(goals.max_change)
     left = np.where(limited, np.where(limited, goals.max_change, 0.0) - 0.5 * np.abs(displacement).sum(axis=1), 1.0)
-    out[:, blocks["change_left"]] = 5 * left[:, None].clip(-0.2, 0.2)
-    out[:, blocks["displacement"]] = np.where(limited[:, None], displacement * 10, 0.0)
+    out[:, blocks["change_left"]] = (CHANGE_LEFT_SCALE * left[:, None]).clip(-1, 1)
+    out[:, blocks["displacement"]] = np.where(limited[:, None], displacement * DISPLACEMENT_SCALE, 0.0)
     return np.clip(out, -10, 10, out=out)

@@ -12,7 +12,8 @@ from aimat_ray.env.goals import closeness
 from aimat_ray.env.legality import BoolArray, FloatArray
 from aimat_ray.env.reward import RewardParts
 from aimat_ray.env.task import DesignTask
-from aimat_ray.env.walk import Judgement, WalkState, exchanged
+from aimat_ray.env.transition import exchanged
+from aimat_ray.env.walk import Judgement, WalkState
 
 _DISTINCT_DECIMALS = 0  # designs are the same when they agree to 1 at%
 _PARTS = ("feasibility", "progress", "goal", "penalty")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aimat_ray.config import EnvSettings
+from aimat_ray.config import EnvSettings, GoalSettings
 from aimat_ray.data.goals import BaseGoal, paper_thresholds, property_range
 from aimat_ray.data.sources import AlloyData
-from aimat_ray.env.goals import FixedGoals, GoalSource, free_goals
+from aimat_ray.data.windows import base_rows
+from aimat_ray.env.goals import FixedGoals, GoalSource, MixedGoals, RandomGoals, RelativeGoals, free_goals
 from aimat_ray.env.legality import FloatArray, Limits
 from aimat_ray.env.observation import ObservationLayout, ObservationScale
 from aimat_ray.env.reward import PaperScale
@@ -95,6 +96,34 @@ def fixed_goals(problem: DesignProblem, goals: tuple[BaseGoal, ...]) -> FixedGoa
             q = problem.quantity_index(objective.quantity)
             bounds.at_least[row, q], bounds.at_most[row, q] = objective.at_least, objective.at_most
     return FixedGoals(bounds.at_least, bounds.at_most)
+
+
+def episode_goals(
+    problem: DesignProblem, data: AlloyData, goals: tuple[BaseGoal, ...], settings: GoalSettings
+) -> GoalSource:
+    """Where the goals of episodes come from.
+
+    Args:
+        problem: The design problem.
+        data: Measured alloys; random goals ask for percentiles of the feasible rows of a base.
+        goals: One goal per base, for kind `fixed`; the quantities in them are those that `relative` improves and keeps.
+        settings: The kind of goals and its numbers.
+    """
+    fixed = fixed_goals(problem, goals)
+    if settings.kind == "fixed":
+        return fixed
+    quantities = problem.with_derived(data.regression.values)
+    measured = []
+    for goal in goals:
+        rows = quantities[base_rows(data.regression, goal.base, problem, feasible_only=True)]
+        measured.append([np.sort(column[~np.isnan(column)]) for column in rows.T])
+    asked = tuple(sorted({problem.quantity_index(o.quantity) for goal in goals for o in goal.objectives}))
+    drawn = RandomGoals(measured, problem.maximize, settings.percentiles, settings.max_quantities)
+    relative = RelativeGoals(
+        asked, asked, problem.maximize, settings.gain, settings.max_change_at_pct / 100, settings.keep_tolerance
+    )
+    sources: dict[str, GoalSource] = {"random": drawn, "relative": relative}
+    return sources.get(settings.kind) or MixedGoals((fixed, drawn, relative))
 
 
 def make_task(

@@ -16,6 +16,8 @@ ENTER_ABOVE = 0.5  # an absent element enters when its action exceeds this
 PAPER_SLOTS = 7
 _MAX_ITERATIONS = 80
 _TOLERANCE = 1e-15
+CHANGE_TOLERANCE = 1e-9  # of the allowed change from the start
+_BISECTIONS = 30
 
 
 def simplex_step(at_frac: FloatArray, action: FloatArray, limits: Limits, max_step: float | FloatArray) -> FloatArray:
@@ -173,6 +175,64 @@ def _ordered_sum(packed: FloatArray) -> FloatArray:
     for row in packed[1:]:
         total += row
     return total
+
+
+def keep_near(
+    moved: FloatArray, before: FloatArray, start: FloatArray, max_change: FloatArray, limits: Limits
+) -> FloatArray:
+    """Pull moves that exchange too many atoms since the start back to the largest allowed change.
+
+    The pull leads straight towards the start, so that a walk can slide along the border of what is allowed. Where that
+    would make a trace or one element too many, the move is shortened instead; where even this would, it is not made.
+
+    Args:
+        moved: Legal fractions after the moves, [B, E]. Not modified.
+        before: Legal fractions before the moves, within the allowed change, [B, E].
+        start: Legal fractions at the start of the walks, [B, E].
+        max_change: Largest allowed sum of |x - start| / 2, [B]; infinite where free.
+        limits: Windows of the rows.
+
+    Returns:
+        Legal fractions within the allowed change, [B, E].
+    """
+    change = exchanged(moved, start)
+    rows = np.flatnonzero(change > max_change + CHANGE_TOLERANCE)
+    if rows.size == 0:
+        return moved
+    at, home, wanted, most = before[rows], start[rows], moved[rows], max_change[rows]
+    pulled = home + (wanted - home) * (most / change[rows])[:, None]
+    windows = limits.rows(rows)
+    made_it = _tidy(pulled, windows)[:, None]
+    if not made_it.all():
+        shorter = at + (wanted - at) * _largest_share(at, wanted, home, most)[:, None]
+        pulled = np.where(made_it, pulled, np.where(_tidy(shorter, windows)[:, None], shorter, at))
+    result = moved.copy()
+    result[rows] = pulled
+    return result
+
+
+def exchanged(at_frac: FloatArray, start: FloatArray) -> FloatArray:
+    """Fraction of atoms exchanged since the start, [B]."""
+    change: FloatArray = 0.5 * np.abs(at_frac - start).sum(axis=1)
+    return change
+
+
+def _tidy(at_frac: FloatArray, limits: Limits) -> BoolArray:
+    """Whether rows have no trace and not too many elements; the bounds hold anyway, because they are convex."""
+    present = at_frac > 0
+    trace = present & (at_frac < MIN_FRACTION) & (limits.lower <= 0)
+    tidy: BoolArray = ~trace.any(axis=1) & (present.sum(axis=1) <= limits.max_elements)
+    return tidy
+
+
+def _largest_share(before: FloatArray, moved: FloatArray, start: FloatArray, max_change: FloatArray) -> FloatArray:
+    """Largest share of moves that stays within the allowed change, [B]; found by bisection, on the safe side."""
+    low, high = np.zeros(len(before)), np.ones(len(before))
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        inside = exchanged(before + (moved - before) * middle[:, None], start) <= max_change
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    return low
 
 
 def paper_step(at_frac: FloatArray, action: FloatArray, max_step: float) -> FloatArray:

@@ -16,12 +16,11 @@ from aimat_ray.env.observation import Float32Array, build_observation
 from aimat_ray.env.reward import Outcome, PaperScale, RewardParts, paper_reward, progress_reward
 from aimat_ray.env.start import sample_paper_starts, sample_starts
 from aimat_ray.env.task import DesignTask
-from aimat_ray.env.transition import paper_step, simplex_step
+from aimat_ray.env.transition import CHANGE_TOLERANCE, exchanged, keep_near, paper_step, simplex_step
 from aimat_ray.errors import ProblemError
 from aimat_ray.prediction import ARRAY_FIELDS, Prediction, Predictor, from_columns
 
 _START_ATTEMPTS = 60
-_GOAL_CHANGE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +98,6 @@ def limits_of(task: DesignTask, base: NDArray[np.intp]) -> Limits:
     return task.windows.rows(base)
 
 
-def exchanged(at_frac: FloatArray, start: FloatArray) -> FloatArray:
-    """Fraction of atoms exchanged since the start, [B]."""
-    return 0.5 * np.abs(at_frac - start).sum(axis=1)
-
-
 def judge(task: DesignTask, state: WalkState, legal: BoolArray | None = None) -> Judgement:
     """Judge compositions: legality, feasibility, thresholds, goal.
 
@@ -120,17 +114,19 @@ def judge(task: DesignTask, state: WalkState, legal: BoolArray | None = None) ->
         legal = check_legality(state.at_frac, limits_of(task, state.base)).legal
     feasible = legal & (state.prediction.p_feasible >= task.problem.feasibility.threshold)
     thresholds = feasible & thresholds_met(task.judged(state.prediction), state.goals).all(axis=1)
-    goal = thresholds & (exchanged(state.at_frac, state.start) <= state.goals.max_change + _GOAL_CHANGE_TOLERANCE)
+    goal = thresholds & (exchanged(state.at_frac, state.start) <= state.goals.max_change + CHANGE_TOLERANCE)
     if task.settings.reward.robust:
         goal &= state.prediction.in_domain
     return Judgement(legal, feasible, thresholds, goal)
 
 
-def move(task: DesignTask, at_frac: FloatArray, base: NDArray[np.intp], action: FloatArray) -> FloatArray:
-    """Compositions after an action, [B, E], in the mode of the task."""
+def move(task: DesignTask, state: WalkState, action: FloatArray) -> FloatArray:
+    """Compositions after an action, [B, E], in the mode of the task; `simplex` keeps to the change a goal allows."""
     if task.settings.mode == "paper":
-        return paper_step(at_frac, action, task.max_step)
-    return simplex_step(at_frac, action, limits_of(task, base), task.max_step)
+        return paper_step(state.at_frac, action, task.max_step)
+    limits = limits_of(task, state.base)
+    moved = simplex_step(state.at_frac, action, limits, task.max_step)
+    return keep_near(moved, state.at_frac, state.start, state.goals.max_change, limits)
 
 
 def predict_legal(task: DesignTask, predictor: Predictor, at_frac: FloatArray, like: Prediction) -> Prediction:
@@ -167,7 +163,7 @@ def advance(
     Returns:
         The new state, its judgement, the rewards, and the novelty of goals, [B].
     """
-    at_frac = move(task, state.at_frac, state.base, action)
+    at_frac = move(task, state, action)
     prediction = predict_legal(task, predictor, at_frac, state.prediction)
     after = replace(state, at_frac=at_frac, step=state.step + 1, prediction=prediction)
     verdict = judge(task, after)

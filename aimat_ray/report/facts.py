@@ -34,10 +34,12 @@ class Method:
 
 LONGEST_BASE = 12  # an element symbol; whatever else a file says there must not fill the page
 SUBJECT, NOISY, LOOKAHEAD = "policy", "policy_noise", "policy_lookahead"
+CLIMBING = "policy_local_search"
 POLICY_BY_NET = "policy_lookahead_distilled"
 METHODS: dict[str, Method] = {
     SUBJECT: Method("Trained policy", "one", "deterministic"),
     NOISY: Method("Policy with run-time noise", "one"),
+    CLIMBING: Method("Local search led by the policy", "one", "keeps a move when it helps; half of them are its own"),
     LOOKAHEAD: Method("Policy with lookahead", "sixteen", "the best of 16 moves around the policy’s own"),
     "archive_walk": Method(
         "Archive walk", "one", "to the nearest goal alloy that a search found beforehand; that search is not counted"
@@ -175,7 +177,7 @@ class Facts:
         others = [
             rate
             for rate in self.rates
-            if rate.key not in (SUBJECT, NOISY, LOOKAHEAD, POLICY_BY_NET) and rate.method.price == price
+            if rate.key not in (SUBJECT, NOISY, CLIMBING, LOOKAHEAD, POLICY_BY_NET) and rate.method.price == price
         ]
         return max((rate for rate in others if math.isfinite(rate.mean)), key=lambda rate: rate.mean, default=None)
 
@@ -275,7 +277,12 @@ def _subject(files: RunFiles) -> Rate | None:
 def _others(files: RunFiles) -> list[Rate]:
     evaluation = dig(files.evaluation, "evaluation")
     rates = []
-    forms = {"sr_goal_noise": NOISY, "sr_goal_lookahead_distilled": POLICY_BY_NET, "sr_goal_lookahead": LOOKAHEAD}
+    forms = {
+        "sr_goal_noise": NOISY,
+        "sr_goal_local_search": CLIMBING,
+        "sr_goal_lookahead_distilled": POLICY_BY_NET,
+        "sr_goal_lookahead": LOOKAHEAD,
+    }
     for key, name in forms.items():
         rates.append(_rate(name, METHODS[name], dig(evaluation, key)))
     controls = dig(evaluation, "controls")

@@ -177,6 +177,7 @@ def _of_base(files: RunFiles, base: str, goal: Any) -> RunFiles:
             "sr_goal": _with_episodes(rates.get(SUBJECT)),
             "sr_goal_lookahead": _with_episodes(rates.get("policy_lookahead")),
             "sr_goal_noise": _with_episodes(rates.get("policy_noise")),
+            "sr_goal_local_search": _with_episodes(rates.get("policy_local_search")),
             "controls": {key: _with_episodes(rate) for key, rate in rates.items() if not str(key).startswith(SUBJECT)},
         }
         evaluation = {**files.evaluation, "base": base, "evaluation": shown}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimat_ray.report.facts import LOOKAHEAD, SUBJECT, Rate, compare
+from aimat_ray.report.facts import CLIMBING, LOOKAHEAD, NOISY, SUBJECT, Rate, compare
 from aimat_ray.report.headline import LOW_CONFIRMED_SHARE, Caution, about_synthetic_data
 from aimat_ray.report.markup import Html, el, join
 from aimat_ray.report.page import tile
@@ -85,7 +85,7 @@ def _comparison(facts: SweepFacts) -> Html:
     if SUBJECT not in means:
         return Html()
     own, n_bases = means[SUBJECT]
-    controls = [mean for mean, _ in means.values() if mean.key not in (SUBJECT, LOOKAHEAD, "policy_noise")]
+    controls = [mean for mean, _ in means.values() if mean.key not in (SUBJECT, LOOKAHEAD, CLIMBING, NOISY)]
     same = [mean for mean in controls if mean.method.price == own.method.price]
     sentences = []
     if same and (pair := paired_rates(facts, SUBJECT, max(same, key=lambda mean: mean.mean).key)):

@@ -46,7 +46,11 @@ def effect_spec(task: DesignTask) -> dict[str, Any]:
         rows = task.problem_base
         arrays = {name: _spread(values, rows, len(task.problem.bases)) for name, values in arrays.items()}
         arrays["max_elements"] = np.maximum(arrays["max_elements"], 1)
-    return {"kind": "projected", "max_step": task.max_step} | {name: v.tolist() for name, v in arrays.items()}
+    spec: dict[str, Any] = {"kind": "projected", "max_step": task.max_step}
+    if task.layout.full:
+        blocks = task.layout.blocks
+        spec["reach"] = (blocks["displacement"].start, blocks["change_left"].start)
+    return spec | {name: v.tolist() for name, v in arrays.items()}
 
 
 def _spread(values: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
@@ -79,6 +83,9 @@ def build_config(bench: Workbench, labeler: Labeler | None = None) -> TD3Config:
     config.env_runners(num_env_runners=settings.runners, gym_env_vectorize_mode="vector_entry_point")
     if settings.agent.guidance != "none":
         config.training(guide=guide_spec(settings.agent.guidance, task, bench.scorer, settings.agent.gamma))
+    if task.layout.full and not settings.agent.sees_base:
+        base = task.layout.blocks["base"]
+        config.training(hidden_columns=(base.start, base.stop))
     config.training(effect=effect_spec(task), extra_columns=extra, offline_anneal_steps=settings.steps)
     config.debugging(seed=settings.seed, log_level="ERROR")
     config.reporting(min_sample_timesteps_per_iteration=max(1, settings.steps // ITERATIONS_PER_RUN))

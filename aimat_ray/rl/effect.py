@@ -14,11 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from aimat_ray.env.legality import MIN_ELEMENTS, MIN_FRACTION
+from aimat_ray.env.observation import CHANGE_LEFT_SCALE, DISPLACEMENT_SCALE
 from aimat_ray.env.transition import ENTER_ABOVE
 from aimat_ray.errors import ConfigError
 
 _MAX_ITERATIONS = 60
 _TOLERANCE = 1e-13
+_NOTHING = 1e-6  # of a fraction that single precision may leave where nothing is
+_CHANGE_TOLERANCE = 1e-7
+_BISECTIONS = 24
+_LEFT_TOP = 1.0  # the observation says no more than that at least this much change is left
 _PRESENT = 4.0  # rank key of present elements: above every wish, which lies in (0.5, 1]
 
 
@@ -67,6 +72,8 @@ class ProjectedEffect(EffectModel):
         max_step: Largest change of one fraction in one step, 0..1.
         base_from: Where the base is read: in the `one_hot` block, or, for observations without one, from the `largest`
             fraction. With one window it is not read at all.
+        reach: Where the observation tells how far a walk may still go: first column of the displacement since the start
+            and column of the change that is left, as env.observation scales them. None: the change is never limited.
     """
 
     lower: Tensor
@@ -84,9 +91,11 @@ class ProjectedEffect(EffectModel):
         max_elements: Any,
         max_step: float = 0.05,
         base_from: Literal["one_hot", "largest"] = "one_hot",
+        reach: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.base_from = base_from
+        self.reach = reach
         self.n_windows, self.n_elements = np.shape(lower)
         self.max_step = float(max_step)
         self.width = min(int(np.max(max_elements)), self.n_elements)
@@ -104,9 +113,34 @@ class ProjectedEffect(EffectModel):
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         """Composition change (x' - x) / max_step, [B, E], in the dtype of the action."""
-        at_frac = obs[:, : self.n_elements].detach()
-        effect: Tensor = _SimplexMove.apply(action, at_frac, self.window_of(obs), self)  # type: ignore[no-untyped-call]
-        return effect
+        at_frac, window = obs[:, : self.n_elements].detach(), self.window_of(obs)
+        effect: Tensor = _SimplexMove.apply(action, at_frac, window, self)  # type: ignore[no-untyped-call]
+        return effect if self.reach is None else self._kept_near(obs, effect, window, *self.reach)
+
+    def _kept_near(self, obs: Tensor, effect: Tensor, window: Tensor, first: int, left: int) -> Tensor:
+        """transition.keep_near; `first` and `left` are the columns of `reach`."""
+        limited = obs[:, left] < _LEFT_TOP
+        since_start = obs[:, first : first + self.n_elements].detach() / DISPLACEMENT_SCALE
+        wanted = since_start + self.max_step * effect
+        most = obs[:, left].detach() / CHANGE_LEFT_SCALE + 0.5 * since_start.abs().sum(1)
+        change = 0.5 * wanted.abs().sum(1)
+        rows = (limited & (change > most + _CHANGE_TOLERANCE)).nonzero().squeeze(1)
+        if not len(rows):
+            return effect
+        here, moved, most = since_start[rows], wanted[rows], most[rows].clamp(min=0.0)
+        start = obs[rows, : self.n_elements].detach() - here
+        start = torch.where(start > _NOTHING, start, 0.0)
+        pulled = moved * (most / change[rows])[:, None]
+        shorter = here + (moved - here) * _largest_share(here, moved.detach(), most)[:, None]
+        kept = torch.where(self._tidy(start + shorter, window[rows])[:, None], shorter, here)
+        kept = torch.where(self._tidy(start + pulled, window[rows])[:, None], pulled, kept)
+        return effect.index_copy(0, rows, ((kept - here) / self.max_step).to(effect.dtype))
+
+    def _tidy(self, at_frac: Tensor, window: Tensor) -> Tensor:
+        """transition._tidy, [B]; in single precision nothing is exactly zero."""
+        present = at_frac.detach() > _NOTHING
+        trace = present & (at_frac.detach() < MIN_FRACTION - _NOTHING) & (self.lower[window] <= 0)
+        return ~trace.any(1) & (present.sum(1) <= self.max_elements[window])
 
     def window_of(self, obs: Tensor) -> Tensor:
         """Row of the window that each observation belongs to, [B]."""
@@ -171,6 +205,16 @@ class _SimplexMove(torch.autograd.Function):
         grad = g * free + is_base * (g * capped).sum(1, keepdim=True)
         result = torch.zeros_like(grads[0])
         return result.scatter_(1, columns, (grad * slope).to(result.dtype)), None, None, None
+
+
+def _largest_share(here: Tensor, moved: Tensor, most: Tensor) -> Tensor:
+    """Largest share of moves that stays within the allowed change, [B]; by bisection, on the safe side."""
+    low, high = torch.zeros_like(most), torch.ones_like(most)
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        inside = 0.5 * (here + (moved - here) * middle[:, None]).abs().sum(1) <= most
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    return low
 
 
 class _Rows:

@@ -13,6 +13,7 @@ from aimat_ray.data.composition import format_formula
 from aimat_ray.env.walk import WalkState
 from aimat_ray.rl.ledger import confirmed_by, pass_stages
 from aimat_ray.rl.methods import (
+    CLIMBING,
     EVOLUTION,
     LOOKAHEAD,
     NOISY,
@@ -109,6 +110,7 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
     further = {
         LOOKAHEAD: "sr_goal_lookahead",
         NOISY: "sr_goal_noise",
+        CLIMBING: "sr_goal_local_search",
         POLICY_BY_NET: "sr_goal_lookahead_distilled",
     }
     for name, key in further.items():

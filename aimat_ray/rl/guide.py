@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from aimat_ray.config import EnvSettings
 from aimat_ray.env.goals import SATISFACTION_FLOOR
+from aimat_ray.env.observation import CHANGE_LEFT_SCALE, DISPLACEMENT_SCALE
 from aimat_ray.env.task import DesignTask
 from aimat_ray.errors import ConfigError
 from aimat_ray.rl.distilled_net import DistilledNet
@@ -145,8 +146,8 @@ class Guide(nn.Module):
         limited = (self.block(obs, "displacement").abs().sum(1, keepdim=True) > 0) | (
             self.block(obs, "change_left") < 1.0
         )
-        displacement = self.block(obs, "displacement") + 10.0 * self.max_step * effect * limited
-        moved = 0.05 * (displacement.abs() - self.block(obs, "displacement").abs()).sum(1, keepdim=True)
+        displacement = self.block(obs, "displacement") + DISPLACEMENT_SCALE * self.max_step * effect * limited
+        moved = (displacement.abs() - self.block(obs, "displacement").abs()).sum(1, keepdim=True) / DISPLACEMENT_SCALE
         n_properties = answers["spread"].shape[1]
         new = {
             "at_frac": after,
@@ -155,7 +156,9 @@ class Guide(nn.Module):
             "spread": answers["spread"].clamp(min=0.0) / self.width[:n_properties],
             "p_feasible": 2.0 * answers["p_feasible"][:, None] - 1.0,
             "distance": answers["distance"][:, None].clamp(0.0, 3.0),
-            "change_left": (self.block(obs, "change_left") - 5.0 * moved * limited).clamp(-1.0, 1.0),
+            "change_left": (self.block(obs, "change_left") - 0.5 * CHANGE_LEFT_SCALE * moved * limited).clamp(
+                -1.0, 1.0
+            ),
             "displacement": displacement,
         }
         order = sorted(self.blocks, key=lambda name: self.blocks[name].start)

@@ -23,17 +23,19 @@ from aimat_ray.env.episodes import Chooser, CountingPredictor
 from aimat_ray.env.goals import goal_margin, thresholds_met
 from aimat_ray.env.legality import BoolArray, FloatArray
 from aimat_ray.env.task import DesignTask
-from aimat_ray.env.walk import WalkState, exchanged, judge
+from aimat_ray.env.transition import exchanged
+from aimat_ray.env.walk import WalkState, judge
 from aimat_ray.prediction import DomainReason, Prediction, Predictor
 from aimat_ray.problem import DesignProblem
 from aimat_ray.rl.ledger import nearest_at_pct, within_change
 from aimat_ray.search.archive_build import join
+from aimat_ray.search.controls import LocalSearch
 from aimat_ray.search.diversity import distinct_rows
 from aimat_ray.search.improve import Around, search_around, start_at, straight_path, task_around, walk_around
 
 DEFAULT_METHOD = "evolution"
 DEFAULT_BUDGET = 8_000
-_NOISY_WALKS = 24  # of a policy, beside its one deterministic walk
+_LED_WALKS = 24  # local searches that a policy leads, beside its one deterministic walk
 _DISTINCT_AT_PCT = 2.0  # designs of one answer differ by more in some element
 
 
@@ -195,11 +197,12 @@ def improve_alloy(
 def _policy_walks(
     task: DesignTask, surrogate: Predictor, start: WalkState, actor: Any, rng: np.random.Generator
 ) -> Around:
-    """The deterministic policy once, and with noise for variety."""
-    from aimat_ray.rl.policy import Policy
+    """The deterministic policy once, and local searches that it leads."""
+    from aimat_ray.rl.policy import Policy, PolicyMoves
 
-    counter = CountingPredictor(surrogate)
-    choosers: list[tuple[Chooser, int]] = [(Policy(task, actor), 1), (Policy(task, actor, noise=0.2), _NOISY_WALKS)]
+    counter, policy = CountingPredictor(surrogate), Policy(task, actor)
+    led = LocalSearch(task, counter, proposer=PolicyMoves(policy))
+    choosers: list[tuple[Chooser, int]] = [(policy, 1), (led, _LED_WALKS)]
     walks = [walk_around(task, counter, start, choose, n, rng) for choose, n in choosers]
     designs = join([found.designs for found in walks])
     best = max((found.nearest for found in walks), key=lambda state: bool(judge(task, state).goal[0]))

@@ -32,6 +32,22 @@ class EvaluatedGoals:
         return self.labeler(replace(state, goals=harder(state.goals, 1.0 / self.aim)))
 
 
+@dataclass(frozen=True)
+class FirstLabels:
+    """The label of the first of several labelers that has one."""
+
+    labelers: tuple[Labeler, ...]
+
+    def __call__(self, state: WalkState) -> tuple[Float32Array, Float32Array]:
+        """Labels of the walks."""
+        effect, weight = self.labelers[0](state)
+        for labeler in self.labelers[1:]:
+            missing = np.flatnonzero(weight == 0)
+            if missing.size:
+                effect[missing], weight[missing] = labeler(state.rows(missing))
+        return effect, weight
+
+
 def search_archive(bench: Workbench, say: Say) -> Archive | None:
     """Fill an archive for the run's bases; None where search finds nothing, or in mode `paper`."""
     if bench.settings.env.mode == "paper":
@@ -48,12 +64,13 @@ def search_archive(bench: Workbench, say: Say) -> Archive | None:
 
 def make_labeler(bench: Workbench, archive: Archive | None) -> Labeler | None:
     """The labels that the settings ask for, if any."""
-    if bench.settings.agent.labels == "lookahead" and bench.settings.env.mode == "simplex":
+    agent, aim = bench.settings.agent, bench.settings.env.train_aim
+    wanted: list[Labeler] = []
+    if archive is not None and agent.labels in ("archive", "both"):
+        wanted.append(ArchiveLabeler.of(archive, bench.task, agent.label_ranking))
+    if bench.settings.env.mode == "simplex" and agent.labels in ("lookahead", "both"):
         # Without a distilled surrogate each label costs 24 true predictions.
-        return EvaluatedGoals(
-            LookaheadLabeler(bench.task, bench.scorer or bench.predictor), bench.settings.env.train_aim
-        )
-    if archive is None or bench.settings.agent.labels != "archive":
+        wanted.append(LookaheadLabeler(bench.task, bench.scorer or bench.predictor))
+    if not wanted:
         return None
-    labeler = ArchiveLabeler.of(archive, bench.task, bench.settings.agent.label_ranking)
-    return EvaluatedGoals(labeler, bench.settings.env.train_aim)
+    return EvaluatedGoals(wanted[0] if len(wanted) == 1 else FirstLabels(tuple(wanted)), aim)

@@ -11,7 +11,8 @@ from aimat_ray.data.composition import composition_key
 from aimat_ray.env.goals import thresholds_met
 from aimat_ray.env.legality import BoolArray, FloatArray
 from aimat_ray.env.task import DesignTask
-from aimat_ray.env.walk import WalkState, exchanged, judge
+from aimat_ray.env.transition import exchanged
+from aimat_ray.env.walk import WalkState, judge
 from aimat_ray.prediction import Predictor
 from aimat_ray.rl.prepare import Workbench
 

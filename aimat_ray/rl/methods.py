@@ -11,7 +11,7 @@ import numpy as np
 from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, beyond_80, run_episodes, settle
 from aimat_ray.env.walk import WalkState, fresh_walks, judge
 from aimat_ray.registry.store import SurrogateStore
-from aimat_ray.rl.policy import Policy, PolicyProposals
+from aimat_ray.rl.policy import Policy, PolicyMoves, PolicyProposals
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.statistics import Rate
 from aimat_ray.search.archive import Archive
@@ -21,7 +21,7 @@ from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAct
 
 _TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
 RUN_TIME_NOISE = 0.2
-POLICY, LOOKAHEAD, NOISY = "policy", "policy_lookahead", "policy_noise"
+POLICY, LOOKAHEAD, NOISY, CLIMBING = "policy", "policy_lookahead", "policy_noise", "policy_local_search"
 POLICY_BY_NET = "policy_lookahead_distilled"
 EVOLUTION, NET_SCORED = "evolution", "net_scored_16"
 _TUNING_STREAM = 2_000
@@ -88,6 +88,7 @@ def standard_methods(
         methods |= {
             POLICY: lambda bench, counter, net: policy,
             NOISY: lambda bench, counter, net: noisy,
+            CLIMBING: lambda bench, counter, net: LocalSearch(bench.task, counter, proposer=PolicyMoves(policy)),
             LOOKAHEAD: lambda bench, counter, net: Greedy(bench.task, counter, lookahead, proposer=proposals),
         }
         if distilled:

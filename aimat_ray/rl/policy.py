@@ -11,6 +11,7 @@ from aimat_ray.env.goals import harder
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, observe
+from aimat_ray.search.proposals import propose
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,28 @@ class PolicyProposals:
         tried = np.clip(own[:, None] + width * rng.normal(size=(len(state), k, own.shape[1])), -1.0, 1.0)
         tried[:, 0] = own
         return tried.reshape(len(state) * k, -1)
+
+
+@dataclass(frozen=True)
+class PolicyMoves:
+    """Single moves for a local search: the policy's own with noise, or by chance a random one.
+
+    The policy knows the way and stalls where it is wrong; random moves know nothing and never stall.
+
+    Attributes:
+        policy: The deterministic policy.
+        noise: Standard deviations of its moves are drawn up to this.
+        random_share: Share of the moves that are random.
+    """
+
+    policy: Policy
+    noise: float = 0.6
+    random_share: float = 0.5
+
+    def __call__(self, task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
+        """Actions, [B * k, A]."""
+        own = np.repeat(self.policy(state, rng), k, axis=0)
+        width = rng.uniform(0.0, self.noise, (len(own), 1))
+        led = np.clip(own + width * rng.normal(size=own.shape), -1.0, 1.0)
+        by_chance = rng.random(len(own)) < self.random_share
+        return np.where(by_chance[:, None], propose(task, state, k, rng), led)

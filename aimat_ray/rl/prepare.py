@@ -12,7 +12,7 @@ from aimat_ray.data.goals import BaseGoal
 from aimat_ray.data.sources import AlloyData, load_data
 from aimat_ray.data.user_goals import any_goal
 from aimat_ray.env.startable import startable
-from aimat_ray.env.task import DesignTask, fixed_goals, make_task
+from aimat_ray.env.task import DesignTask, episode_goals, make_task
 from aimat_ray.errors import ProblemError
 from aimat_ray.problem import DesignProblem, load_problem
 from aimat_ray.registry.client import SurrogateClient
@@ -81,7 +81,10 @@ def read_inputs(settings: DesignSettings, say: Say = logger.info) -> Inputs:
         BadInputError: The data, the base or the goal can't be used.
     """
     problem = load_problem(settings.problem)
-    asked = asked_bases(settings.base, problem)
+    held_out = {problem.check_base(base) for base in settings.hold_out}
+    asked = tuple(base for base in asked_bases(settings.base, problem) if base not in held_out)
+    if not asked:
+        raise ProblemError(f"all bases of this run are held out: {' '.join(settings.hold_out)}")
     data = load_data(settings.data, problem)
     kind = "SYNTHETIC data" if data.synthetic else "data"
     say(f"{kind} {data.name}: {len(data.regression)} property rows, {len(data.classification)} class rows")
@@ -99,7 +102,7 @@ def task_of(
 ) -> DesignTask:
     """The task of designing for some goals, one per base."""
     bases = tuple(goal.base for goal in goals)
-    return make_task(problem, data, bases, fixed_goals(problem, goals), settings.env)
+    return make_task(problem, data, bases, episode_goals(problem, data, goals, settings.goals), settings.env)
 
 
 def prepare(inputs: Inputs, say: Say = logger.info) -> Workbench:
@@ -131,7 +134,7 @@ def _distilled(
 ) -> DistilledSurrogate | None:
     """The distilled twin of the surrogate: made now where the settings need it, otherwise only if the store has it."""
     agent = inputs.settings.agent
-    if inputs.settings.method != "td3" or (agent.guidance == "none" and agent.labels != "lookahead"):
+    if inputs.settings.method != "td3" or (agent.guidance == "none" and agent.labels not in ("lookahead", "both")):
         return stored_distilled(store.root, bundle.name, bundle.version)
     from aimat_ray.rl.distil import get_or_distil, teaching_task
 

@@ -38,6 +38,7 @@ class TD3Config(AlgorithmConfig):
         guide: What a distilled surrogate tells the actor: {'kind': 'none'}, or from guide.guide_spec.
         bc_weight: Weight of the distance to the labelled effects in the actor's loss (columns `label`, `label_weight`).
         hidden_sizes: Widths of the hidden layers of actor and critics.
+        hidden_columns: First and last + 1 of the entries of an observation that actor and critics do not see.
         layer_norm: Normalised layers in the critics.
         updates_per_step: Gradient steps per env step.
         minibatches_per_update: Gradient steps per learner call.
@@ -67,6 +68,7 @@ class TD3Config(AlgorithmConfig):
     guide: Mapping[str, Any]
     bc_weight: float
     hidden_sizes: tuple[int, ...]
+    hidden_columns: tuple[int, int]
     layer_norm: bool
     updates_per_step: float
     minibatches_per_update: int
@@ -100,6 +102,7 @@ class TD3Config(AlgorithmConfig):
         self.guide = {"kind": "none"}
         self.bc_weight = 0.0
         self.hidden_sizes = (256, 256)
+        self.hidden_columns = (0, 0)
         self.layer_norm = False
         self.updates_per_step = 1.0
         self.minibatches_per_update = 1
@@ -183,6 +186,7 @@ class TD3Config(AlgorithmConfig):
 OWN_FIELDS = tuple(TD3Config.__annotations__)
 MODULE_FIELDS = (
     "hidden_sizes",
+    "hidden_columns",
     "layer_norm",
     "twin_q",
     "critic",
@@ -193,9 +197,9 @@ MODULE_FIELDS = (
 )
 
 
-# Who makes the labels is not the algorithm's business; what the guidance is made of comes as `guide`.
-_OF_LABELS = {"labels", "label_ranking", "guidance"}
-AGENT_FIELDS = tuple(name for name in AgentSettings.model_fields if name not in _OF_LABELS)
+# Who makes the labels is not the algorithm's business; `guide` and `hidden_columns` come from the task.
+_ELSEWHERE = {"labels", "label_ranking", "guidance", "sees_base"}
+AGENT_FIELDS = tuple(name for name in AgentSettings.model_fields if name not in _ELSEWHERE)
 _RENAMED = {"batch_size": "train_batch_size_per_learner"}
 _OF_RUNNERS = {
     "n_envs_per_runner": "num_envs_per_env_runner",

@@ -21,28 +21,47 @@ from aimat_ray.rl.guide import Guide, ResidualActor
 
 
 class Critic(nn.Module):
-    """Q(obs, effect) -> one value per row, [B]."""
+    """Q(obs, effect) -> one value per row, [B].
 
-    def __init__(self, n_obs: int, n_effect: int, hidden: Sequence[int], layer_norm: bool) -> None:
+    Args:
+        seen: 1 for the entries of an observation that the network sees, 0 for the others, [O].
+        n_effect: A.
+        hidden: Widths of the hidden layers.
+        layer_norm: Whether they are normalised.
+    """
+
+    seen: Tensor
+
+    def __init__(self, seen: Tensor, n_effect: int, hidden: Sequence[int], layer_norm: bool) -> None:
         super().__init__()
-        self.net = mlp(n_obs + n_effect, hidden, 1, layer_norm)
+        self.register_buffer("seen", seen, persistent=False)
+        self.net = mlp(len(seen) + n_effect, hidden, 1, layer_norm)
 
     def forward(self, obs: Tensor, effect: Tensor) -> Tensor:
         """Values of `effect` [B, A] in `obs` [B, O]."""
-        value: Tensor = self.net(torch.cat([obs, effect], -1)).squeeze(-1)
+        value: Tensor = self.net(torch.cat([obs * self.seen, effect], -1)).squeeze(-1)
         return value
 
 
 class Actor(nn.Module):
-    """Deterministic policy: obs [B, O] -> action [B, A] in (-1, 1)."""
+    """Deterministic policy: obs [B, O] -> action [B, A] in (-1, 1).
 
-    def __init__(self, n_obs: int, n_actions: int, hidden: Sequence[int]) -> None:
+    Args:
+        seen: As for the critic.
+        n_actions: A.
+        hidden: Widths of the hidden layers.
+    """
+
+    seen: Tensor
+
+    def __init__(self, seen: Tensor, n_actions: int, hidden: Sequence[int]) -> None:
         super().__init__()
-        self.net = mlp(n_obs, hidden, n_actions)
+        self.register_buffer("seen", seen, persistent=False)
+        self.net = mlp(len(seen), hidden, n_actions)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Actions for `obs`."""
-        return torch.tanh(self.net(obs))
+        return torch.tanh(self.net(obs * self.seen))
 
 
 def mlp(n_in: int, hidden: Sequence[int], n_out: int, layer_norm: bool = False) -> nn.Sequential:
@@ -67,7 +86,9 @@ class TD3Module(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         options: dict[str, Any] = dict(self.model_config)
         n_obs, n_actions = int(np.prod(self.observation_space.shape)), int(np.prod(self.action_space.shape))
         hidden = tuple(options["hidden_sizes"])
-        self.actor: nn.Module = Actor(n_obs, n_actions, hidden)
+        seen = torch.ones(n_obs)
+        seen[slice(*options["hidden_columns"])] = 0.0
+        self.actor: nn.Module = Actor(seen, n_actions, hidden)
         guide = Guide(options["guide"]) if options["guide"]["kind"] != "none" else None
         if guide is not None and options["guide"]["kind"] == "residual":
             self.actor = ResidualActor(self.actor, guide)
@@ -81,7 +102,7 @@ class TD3Module(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         self.critic_input = self.effect if options["critic"] == "effect" else build_effect({"kind": "identity"})
         n_critics = (2 if options["twin_q"] else 1) if self.has_critic else 0
         self.critics = nn.ModuleList(
-            Critic(n_obs, n_actions, hidden, bool(options["layer_norm"])) for _ in range(n_critics)
+            Critic(seen, n_actions, hidden, bool(options["layer_norm"])) for _ in range(n_critics)
         )
 
     # ------------------------------------------------------------------ what RLlib asks for

@@ -71,12 +71,12 @@ def train_agent(
     bench: Workbench,
     run: RunDirectory,
     say: Say,
-    resume: bool,
-    companion: Companion,
-    archive: Archive | None,
+    resume: bool = False,
+    companion: Companion | None = None,
+    archive: Archive | None = None,
 ) -> dict[str, Any]:
     """Train until the budget is spent; every round is measured, and saved often enough to lose little."""
-    steps = bench.settings.steps
+    companion, steps = companion or Alone(), bench.settings.steps
     monitor = Monitor(run, bench, say)
     if resume and (checkpoint := run.last_checkpoint()):
         algorithm.restore_from_path(str(checkpoint.resolve()))

@@ -218,6 +218,6 @@ class ArchiveLabeler:
         """Wanted effects, [B, E] in units of the largest step, and weights, [B]: 1 where an alloy meets the goal."""
         task = self.targets.task
         target, known = self.targets.choose(state)
-        there = move(task, state.at_frac, state.base, steer(task, state, target))
+        there = move(task, state, steer(task, state, target))
         effect = ((there - state.at_frac) / task.max_step).astype(np.float32)
         return effect, known.astype(np.float32)

@@ -16,8 +16,8 @@ from aimat_ray.env.episodes import CountingPredictor
 from aimat_ray.env.legality import MIN_FRACTION, BoolArray, FloatArray, Limits, check_legality
 from aimat_ray.env.start import sample_starts
 from aimat_ray.env.task import DesignTask
-from aimat_ray.env.transition import project, simplex_step
-from aimat_ray.env.walk import WalkState, exchanged, judge, limits_of
+from aimat_ray.env.transition import exchanged, project, simplex_step
+from aimat_ray.env.walk import WalkState, judge, limits_of
 from aimat_ray.errors import ProblemError
 from aimat_ray.search.merit import Candidates, assess, best_of, merit_of
 from aimat_ray.search.proposals import simplex_proposals

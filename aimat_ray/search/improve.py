@@ -228,6 +228,6 @@ def straight_path(task: DesignTask, start: WalkState, target: FloatArray) -> Flo
     for _ in range(_MOST_PATH_STEPS):
         if np.abs(state.at_frac[0] - target).max() <= 1e-6:
             break
-        state = replace(state, at_frac=move(task, state.at_frac, state.base, steer(task, state, target[None])))
+        state = replace(state, at_frac=move(task, state, steer(task, state, target[None])))
         path.append(state.at_frac[0])
     return np.stack(path)

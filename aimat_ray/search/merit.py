@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from aimat_ray.env.goals import closeness
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
-from aimat_ray.env.walk import Judgement, WalkState, exchanged, judge, move, predict_legal
+from aimat_ray.env.transition import exchanged
+from aimat_ray.env.walk import Judgement, WalkState, judge, move, predict_legal
 from aimat_ray.prediction import Predictor
 
 GOAL_BONUS = 1.0
@@ -80,7 +81,7 @@ def look_ahead(task: DesignTask, predictor: Predictor, state: WalkState, actions
     """
     rows = np.repeat(np.arange(len(state)), k)
     repeated = state.rows(rows)
-    return assess(task, predictor, repeated, move(task, repeated.at_frac, repeated.base, actions))
+    return assess(task, predictor, repeated, move(task, repeated, actions))
 
 
 def best_of(merit: FloatArray, k: int) -> NDArray[np.intp]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aimat_ray.env.goals import FixedGoals, HarderGoals, RandomGoals, RelativeGoals
+from aimat_ray.env.goals import FixedGoals, HarderGoals, MixedGoals, RandomGoals, RelativeGoals
 from aimat_ray.errors import ProblemError
 
 INF = np.inf
@@ -62,3 +62,15 @@ def test_same_generator_same_goals() -> None:
     one, two = (source.draw(np.zeros(20, dtype=int), start, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(one.at_least, two.at_least)
     np.testing.assert_array_equal(one.at_most, two.at_most)
+
+
+def test_mixed_goals_draw_from_every_source_for_its_own_rows() -> None:
+    fixed = FixedGoals(np.array([[1.0, -INF, -INF], [2.0, -INF, -INF]]), np.full((2, 3), INF))
+    relative = RelativeGoals((2,), (), MAXIMIZE, gain=(0.1, 0.1), max_change=0.08)
+    base, start = np.arange(200) % 2, np.tile(np.arange(200.0)[:, None] + 1, (1, 3))
+    drawn = MixedGoals((fixed, relative)).draw(base, start, np.random.default_rng(0))
+    near = np.isfinite(drawn.max_change)
+    assert 60 < near.sum() < 140
+    np.testing.assert_allclose(drawn.at_least[near, 2], 1.1 * start[near, 2])
+    np.testing.assert_array_equal(drawn.at_least[~near, 0], base[~near] + 1)
+    np.testing.assert_array_equal(drawn.asked.sum(axis=1), 1)

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from aimat_ray.env.legality import MIN_FRACTION, Limits, check_legality, legal_in_paper_mode
 from aimat_ray.env.start import sample_paper_starts, sample_starts
-from aimat_ray.env.transition import change_to_slots, paper_step, project, simplex_step, slots_to_change
+from aimat_ray.env.transition import (
+    change_to_slots,
+    exchanged,
+    keep_near,
+    paper_step,
+    project,
+    simplex_step,
+    slots_to_change,
+)
 
 STEP = 0.05
 N_WINDOWS, E = 12, 20
@@ -203,3 +211,50 @@ def test_each_rule_has_its_flag() -> None:
     np.testing.assert_array_equal(report.in_window, [True, False, True, False, True, True, False])
     np.testing.assert_array_equal(report.element_count_ok, [True, True, True, True, False, True, True])
     np.testing.assert_array_equal(report.base_is_largest, [True, False, True, False, True, False, False])
+
+
+@given(seed=st.integers(0, 10_000), kind=st.integers(0, 3), most=st.sampled_from([0.01, 0.03, 0.08, 0.3]))
+@settings(max_examples=40, deadline=None)
+def test_walks_that_keep_near_stay_legal_and_within_the_allowed_change(seed: int, kind: int, most: float) -> None:
+    start, limits = starts(seed)
+    rng, max_change = np.random.default_rng(seed), np.full(len(start), most)
+    max_change[::5] = np.inf
+    x = start
+    for _ in range(6):
+        moved = simplex_step(x, actions(rng, x.shape, kind), limits, STEP)
+        kept = keep_near(moved, x, start, max_change, limits)
+        assert check_legality(kept, limits).legal.all()
+        assert np.abs(kept.sum(axis=1) - 1).max() <= 1e-12
+        assert (exchanged(kept, start) <= max_change + 1e-9).all()
+        inside = exchanged(moved, start) <= max_change
+        np.testing.assert_array_equal(kept[inside], moved[inside])
+        alone = keep_near(moved[:1], x[:1], start[:1], max_change[:1], limits.rows(np.arange(1)))
+        np.testing.assert_array_equal(alone, kept[:1])
+        x = kept
+
+
+def test_a_walk_slides_along_the_border_of_what_it_may_change() -> None:
+    # Start 60/30/10; 4 at% exchanged at most. At 64/26/10 the move to 64/28/8 exchanges 4 at%: allowed as it is.
+    # The move to 68/24/8 exchanges 8: half of it remains, 64/27/9.
+    limits = Limits(np.zeros((1, 3)), np.ones((1, 3)), np.array([0]), np.array([3]))
+    start, at = np.array([[0.6, 0.3, 0.1]]), np.array([[0.64, 0.26, 0.1]])
+    most = np.array([0.04])
+    np.testing.assert_allclose(
+        keep_near(np.array([[0.68, 0.24, 0.08]]), at, start, most, limits), [[0.64, 0.27, 0.09]], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        keep_near(np.array([[0.64, 0.28, 0.08]]), at, start, most, limits), [[0.64, 0.28, 0.08]], atol=1e-12
+    )
+
+
+def test_a_pull_that_would_leave_a_trace_shortens_the_move() -> None:
+    # Element 2 enters with 0.2 at% in a move that exchanges 5.2 at% where 1 is allowed: pulled back it would be 0.04
+    # at%, shortened likewise, so the walk stays. An element that enters with 2 at% keeps 0.38.
+    limits = Limits(np.zeros((1, 4)), np.ones((1, 4)), np.array([0]), np.array([4]))
+    start = np.array([[0.6, 0.25, 0.15, 0.0]])
+    traced, entering = np.array([[0.548, 0.25, 0.2, 0.002]]), np.array([[0.548, 0.25, 0.182, 0.02]])
+    most = np.array([0.01])
+    np.testing.assert_array_equal(keep_near(traced, start, start, most, limits), start)
+    kept = keep_near(entering, start, start, most, limits)
+    assert kept[0, 3] == pytest.approx(0.02 / 5.2)
+    assert exchanged(kept, start)[0] == pytest.approx(0.01)

@@ -17,7 +17,8 @@ from aimat_ray.env.goals import RelativeGoals
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.observation import ObservationLayout
 from aimat_ray.env.snapshot import walks_from_arrays, walks_to_arrays
-from aimat_ray.env.walk import WalkState, advance, exchanged, fresh_walks, judge, observe, predict_legal
+from aimat_ray.env.transition import exchanged
+from aimat_ray.env.walk import WalkState, advance, fresh_walks, judge, observe, predict_legal
 from aimat_ray.errors import ProblemError
 from aimat_ray.problem import DesignProblem
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aimat_ray.env.legality import Limits, check_legality
-from aimat_ray.env.transition import simplex_step
+from aimat_ray.env.transition import exchanged, keep_near, simplex_step
 from aimat_ray.errors import ConfigError
 from aimat_ray.rl.effect import IdentityEffect, ProjectedEffect, build_effect
 
@@ -66,6 +66,48 @@ def test_agrees_with_the_environment_along_walks(scale: float, seed: int) -> Non
         single = effect(observe(x, window).float(), torch.from_numpy(action).float()).numpy()
         assert np.mean(np.abs(single - ours).max(axis=1) < 1e-4) > 0.95  # thresholds may flip a row in float32
         x = after
+
+
+def observe_reach(x: np.ndarray, start: np.ndarray, window: np.ndarray, most: np.ndarray) -> torch.Tensor:
+    """Composition, base, displacement and change left, as env.observation scales them."""
+    left = np.where(np.isfinite(most), np.where(np.isfinite(most), most, 0.0) - exchanged(x, start), 1.0)
+    displacement = np.where(np.isfinite(most)[:, None], 10.0 * (x - start), 0.0)
+    return torch.from_numpy(
+        np.concatenate([x, np.eye(WINDOWS)[window], displacement, (5 * left[:, None]).clip(-1, 1)], 1)
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_agrees_with_the_environment_where_the_change_is_limited(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    windows = make_windows(rng)
+    window, start = legal_starts(rng, windows, 64)
+    limits, most = limits_of(windows, window), rng.choice([0.02, 0.08, np.inf], 64)
+    effect = ProjectedEffect(**windows, max_step=STEP, reach=(E + WINDOWS, 2 * E + WINDOWS))
+    x, n_kept = start, 0
+    for _ in range(12):
+        action = np.clip(rng.normal(0, 0.7, (64, E)), -1, 1)
+        moved = simplex_step(x, action, limits, STEP)
+        after = keep_near(moved, x, start, most, limits)
+        n_kept += int((np.abs(moved - after).max(axis=1) > 1e-9).sum())
+        obs = observe_reach(x, start, window, most)
+        ours = effect(obs, torch.from_numpy(action)).numpy()
+        np.testing.assert_allclose(ours, (after - x) / STEP, atol=1e-5, rtol=0)
+        single = effect(obs.float(), torch.from_numpy(action).float()).numpy()
+        assert np.mean(np.abs(single - ours).max(axis=1) < 1e-3) > 0.9  # thresholds may flip a row in float32
+        x = after
+    assert n_kept > 100
+
+
+def test_gradient_is_exact_where_the_change_is_limited() -> None:
+    rng = np.random.default_rng(6)
+    windows = make_windows(rng)
+    window, x = legal_starts(rng, windows, 24)
+    effect = ProjectedEffect(**windows, max_step=STEP, reach=(E + WINDOWS, 2 * E + WINDOWS))
+    obs = observe_reach(x, x, window, np.full(24, 0.02))
+    action = torch.from_numpy(rng.uniform(-0.45, 0.45, (24, E))).requires_grad_()  # nothing enters: no traces
+    assert (effect(obs, action) - effect(obs, 10 * action)).abs().max() > 0
+    assert torch.autograd.gradcheck(lambda a: effect(obs, a), action, eps=1e-7, atol=1e-5)
 
 
 def test_hand_worked_move() -> None:

@@ -12,7 +12,8 @@ from env_worlds import small_world
 from aimat_ray.config import DistilSettings, EnvSettings
 from aimat_ray.env.goals import closeness
 from aimat_ray.env.task import DesignTask
-from aimat_ray.env.walk import WalkState, advance, exchanged, fresh_walks, observe
+from aimat_ray.env.transition import exchanged
+from aimat_ray.env.walk import WalkState, advance, fresh_walks, observe
 from aimat_ray.errors import ConfigError
 from aimat_ray.problem import DesignProblem
 from aimat_ray.rl.algorithm import effect_spec

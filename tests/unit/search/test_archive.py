@@ -205,7 +205,7 @@ def test_labels_are_the_walks_own_steps(built: tuple[DesignTask, AnalyticPredict
     state = fresh_walks(task, predictor, np.arange(50, dtype=np.intp) % 2, np.random.default_rng(7))
     effect, weight = ArchiveLabeler.of(archive, task)(state)
     assert effect.dtype == weight.dtype == np.float32
-    walked = move(task, state.at_frac, state.base, ArchiveWalk.of(archive, task)(state, np.random.default_rng(0)))
+    walked = move(task, state, ArchiveWalk.of(archive, task)(state, np.random.default_rng(0)))
     np.testing.assert_allclose(effect, (walked - state.at_frac) / task.max_step, atol=1e-6)
     np.testing.assert_array_equal(weight, 1)
     assert np.abs(effect).max(axis=1).min() > 0

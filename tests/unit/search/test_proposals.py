@@ -29,7 +29,7 @@ def test_shapes_and_range(problem: DesignProblem, mode: str) -> None:
     again = propose(task, state, 50, np.random.default_rng(1))
     np.testing.assert_array_equal(actions, again)
     rows = np.repeat(np.arange(6), 50)
-    moved = move(task, state.at_frac[rows], state.base[rows], actions)
+    moved = move(task, state.rows(rows), actions)
     changed = np.abs(moved - state.at_frac[rows]).max(axis=1)
     assert (changed > 1e-6).mean() > 0.95  # hardly any proposal does nothing
     if mode == "paper":
