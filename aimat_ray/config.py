@@ -228,7 +228,7 @@ class DesignSettings(Settings):
     goal: str | None = None  # a named goal of the problem; None takes its default
     percentile: Percent | None = None
     goals: GoalSettings = GoalSettings()
-    hold_out: tuple[str, ...] = ()  # bases that training never sees; `aimat evaluate RUN --base` asks about them
+    hold_out: tuple[str, ...] = ()  # bases that training never sees; ask with aimat evaluate RUN --base
     bundle: Literal["default", "paper"] = "default"
     transport: Literal["local", "serve"] = "local"
     steps: Count = 20_000

@@ -55,7 +55,7 @@ def evaluate(
             results[name] = run_method(bench, name, methods[name], name.startswith(POLICY) or name == main)
         rate = results[name].rate
         say(
-            f"{name:>17}: strict goal rate {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}], "
+            f"{name:>20}: strict goal rate {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}], "
             f"{results[name].predictions_per_episode:,.0f} predictions per episode"
         )
     return results
@@ -67,7 +67,7 @@ def ceiling_control(bench: Workbench, say: Say) -> dict[str, dict[str, Any]]:
         return {}
     found = cached_ceiling(bench, some_starts(bench))
     rate = Rate.of(int(found.goal.sum()), len(found.goal))
-    say(f"{'ceiling':>17}: {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}] by evolutionary search")
+    say(f"{'ceiling':>20}: {rate.mean:.2f} [{rate.lower:.2f}, {rate.upper:.2f}] by evolutionary search")
     return {"ceiling": rate.as_dict() | {"predictions": float(found.predictions.mean()), "episodes": rate.n}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,7 @@ def evaluate_again(settings: DesignSettings, out: Path, say: Say) -> dict[str, A
     Raises:
         RunError: There is no checkpoint, or the run was made with other inputs.
     """
-    run = RunDirectory(out)
-    checkpoint = run.last_checkpoint()
-    if checkpoint is None:
-        raise RunError(f"{out} holds no checkpoint; train it first with aimat design --resume --out {out}")
+    run, checkpoint = RunDirectory(out), _policy_of(out)
     inputs = read_inputs(settings, say)
     check_folder(run, inputs, resume=True)
     with ray_running(num_cpus=2):
@@ -119,3 +117,40 @@ def evaluate_again(settings: DesignSettings, out: Path, say: Say) -> dict[str, A
         before = run.read_json("evaluation.json") if (run / "evaluation.json").exists() else {}
         policy = Policy(bench.task, load_actor(checkpoint))
         return finish_run(bench, run, policy, before.get("train"), search_archive(bench, say), say)
+
+
+def evaluate_elsewhere(
+    trained: DesignSettings, asked: DesignSettings, run: Path, out: Path, say: Say
+) -> dict[str, Any]:
+    """Evaluate the policy of a run on bases or goals that it was not trained for.
+
+    Args:
+        trained: Settings of the run.
+        asked: The same with other bases or goals; the evaluation writes a folder of its own.
+        run: The run's folder.
+        out: Folder to write; it becomes a run without training.
+        say: Told what happens.
+
+    Raises:
+        RunError: There is no checkpoint, `out` holds a run, or data or surrogate are not those of the run.
+    """
+    checkpoint = _policy_of(run)
+    before, inputs = read_inputs(trained, lambda line: None), read_inputs(asked, say)
+    check_folder(RunDirectory(run), before, resume=True)
+    folder = RunDirectory(out)
+    check_folder(folder, inputs, resume=False)
+    with ray_running(num_cpus=2):
+        bench = prepare(inputs, say)
+        check_same_surrogate(RunDirectory(run), bench)
+        # What memory can offer is what it could gather where the policy was trained.
+        archive = search_archive(replace(bench, settings=trained, goals=before.goals, task=before.task), say)
+        start_record(folder, bench)
+        return finish_run(bench, folder, Policy(bench.task, load_actor(checkpoint)), None, archive, say)
+
+
+def _policy_of(run: Path) -> Path:
+    """The last checkpoint of a run."""
+    checkpoint = RunDirectory(run).last_checkpoint()
+    if checkpoint is None:
+        raise RunError(f"{run} holds no checkpoint; train it first with aimat design --resume --out {run}")
+    return checkpoint

@@ -86,3 +86,24 @@ def test_the_policy_of_a_run_improves_an_alloy(finished_run: tuple[Path, dict[st
     assert document["designs"] or document["nearest_miss"]
     refused = design_runs.run([AIMAT, "improve", "Cu50Zr42Al8", *command[3:]], code=2)
     assert "was trained on Zr alone, not on Cu" in refused.stderr
+
+
+@pytest.mark.timeout(900)
+def test_a_policy_is_tried_on_another_base_and_its_run_stays_as_it_was(
+    finished_run: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    run, _ = finished_run
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    out = tmp_path / "elsewhere"
+    command = [AIMAT, "evaluate", str(run), "--base", "Cu", "--goals", "relative", "--out", str(out), "--json"]
+    document = json.loads(design_runs.run(command).stdout)
+    assert (document["base"], document["train"]) == ("Cu", None)
+    assert document["surrogate_version"] == json.loads(before["evaluation.json"])["surrogate_version"]
+    assert document["evaluation"]["per_base"].keys() == {"Cu"}
+    assert document["evaluation"]["sr_goal"]["episodes"] == SMALL["evaluation.episodes"]
+    assert (out / "report.html").is_file()
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+    again = design_runs.run(command, code=2)
+    assert "already holds a run" in again.stderr
+    for wrong in (["--base", "Cu"], ["--out", str(out)]):
+        assert "--out goes together" in design_runs.run([AIMAT, "evaluate", str(run), *wrong], code=2).stderr
