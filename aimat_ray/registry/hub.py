@@ -126,6 +126,7 @@ class SurrogateHub:
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
+            scheduling_strategy="DEFAULT",  # not in the placement group of a trial that happens to start it
             max_restarts=-1,
             max_task_retries=-1,
         )

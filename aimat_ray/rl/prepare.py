@@ -203,12 +203,7 @@ def _why_not(settings: DesignSettings, problem: DesignProblem, data: AlloyData, 
 
 
 def _serve(store: SurrogateStore, bundle: SurrogateBundle) -> SurrogateClient:
-    """Put the surrogate behind the Serve deployment of its channel."""
-    from aimat_ray.registry.channel import Channel
-    from aimat_ray.registry.deployment import start_surrogate_service
-    from aimat_ray.registry.hub import SurrogateHub
+    """A client of the surrogate's Serve deployment, which is started if nobody did before."""
+    from aimat_ray.registry.shared import share_surrogate
 
-    hub = SurrogateHub.start(Channel.of(bundle.manifest, run="design"), store.root)
-    hub.publish(bundle.version, check=False)  # it was loaded from this store a moment ago
-    start_surrogate_service(hub)
-    return SurrogateClient.serve()
+    return SurrogateClient.serve(share_surrogate(store.root, bundle.manifest, bundle.version))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aimat_ray import __version__
 from aimat_ray.data.sources import load_data
@@ -23,8 +24,18 @@ from aimat_ray.sweep.tracking import trackers
 from aimat_ray.sweep.trial import run_trial
 from aimat_ray.sweep.watch import Watch
 
+if TYPE_CHECKING:
+    from aimat_ray.surrogate.bundle import SurrogateBundle
+
 SESSION_FILE = "session.json"
-_MAY_CHANGE = {"cpus_per_trial", "max_concurrent", "trial_time_limit_s", "max_failures", "track"}  # when resumed
+_MAY_CHANGE = {
+    "cpus_per_trial",
+    "max_concurrent",
+    "surrogate_replicas",
+    "trial_time_limit_s",
+    "max_failures",
+    "track",
+}  # when resumed
 _STATE_EVERY_S = "5"  # Tune's own state; runs keep theirs in their folders
 
 
@@ -55,19 +66,30 @@ def run_sweep(
     say(f"sweep of {len(plan.cases) if not plan.is_search else settings.search.samples} runs in {storage.root}")
     for base, reason in plan.no_goal.items():
         say(f"base {base} is left out: {reason}")
-    store = SurrogateStore()
+    store, bundles = SurrogateStore(), {}
     for name in dict.fromkeys((shared.bundle, "judge")):
         say(f"surrogate {name}: loading, or fitting if this data set is new")
-        store.get_or_fit(name, data, problem, BUNDLE_SEED, lambda text, share: say(f"  {text}"))
+        bundles[name] = store.get_or_fit(name, data, problem, BUNDLE_SEED, lambda text, share: say(f"  {text}"))
     began = time.monotonic()
     with ray_running(address=address):
+        if shared.transport == "serve":
+            _serve_all(bundles[shared.bundle], store, settings.surrogate_replicas)
         _note_session(folder)
         storage.keep(SESSION_FILE)
-        outcome = _tune(plan, storage, say, resume)
+        outcome = tune_runs(plan, storage, say, resume)
     outcome["seconds"] = time.monotonic() - began
     folder.write_json("outcome.json", outcome)
     storage.keep("outcome.json")
     return outcome
+
+
+def _serve_all(bundle: SurrogateBundle, store: SurrogateStore, n_replicas: int) -> None:
+    """One surrogate service for all runs, started before trials take every core."""
+    from aimat_ray.registry.deployment import ServiceOptions
+    from aimat_ray.registry.shared import share_surrogate
+
+    options = ServiceOptions(num_replicas=n_replicas, num_cpus=0.0)
+    share_surrogate(store.root, bundle.manifest, bundle.version, options)
 
 
 def _note_session(folder: RunDirectory) -> None:
@@ -116,11 +138,23 @@ def _what(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in _MAY_CHANGE}
 
 
-def _tune(plan: SweepPlan, storage: SweepStorage, say: Say, resume: bool) -> dict[str, Any]:
-    """Let Tune run what is not finished.
+def tune_runs(
+    plan: SweepPlan, storage: SweepStorage, say: Say, resume: bool, trial: Callable[..., None] = run_trial
+) -> dict[str, Any]:
+    """Let Tune run what is not finished. Ray must be running.
 
     Searches go on with Tune's own record, which holds their points. Of the others the folders are the whole truth:
     what Tune believed when it was killed is seconds old, and a run that it gave up on would never be tried again.
+
+    Args:
+        plan: The sweep.
+        storage: Where it is stored.
+        say: Told what happens.
+        resume: Whether this continues an earlier attempt.
+        trial: What a trial does; called with its config, `plan` and `storage`.
+
+    Returns:
+        Counts: `cases`, `finished`, `failed`, `stopped_early`.
     """
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", _STATE_EVERY_S)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its boxes go to stdout, whatever `verbose` says
@@ -132,12 +166,11 @@ def _tune(plan: SweepPlan, storage: SweepStorage, say: Say, resume: bool) -> dic
         say(f"{len(ended)} of {len(plan.cases)} runs are finished already")
     if not cases:
         return {"cases": len(ended), "finished": len(ended), "failed": 0, "stopped_early": 0}
-    trainable = tune.with_resources(partial(run_trial, plan=plan, storage=storage), _resources(plan))
-    state = f"{storage.url.rstrip('/')}/{TUNE}" if storage.is_remote else str(storage.root / TUNE)
+    trainable = tune.with_resources(partial(trial, plan=plan, storage=storage), _resources(plan))
     space = param_space(plan, cases)
-    if plan.is_search and resume and tune.Tuner.can_restore(state):
+    if plan.is_search and resume and tune.Tuner.can_restore(storage.tune_url):
         tuner = tune.Tuner.restore(
-            state, trainable=trainable, resume_unfinished=True, restart_errored=True, param_space=space
+            storage.tune_url, trainable=trainable, resume_unfinished=True, restart_errored=True, param_space=space
         )
     else:
         tuner = tune.Tuner(

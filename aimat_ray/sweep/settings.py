@@ -95,6 +95,8 @@ class SweepSettings(Settings):
             other ones than those of the final evaluation.
         tuning_times: How often in a run.
         cpus_per_trial: Cores that Ray sets aside for each run; its remote runners come on top.
+        surrogate_replicas: Processes that answer for all runs, with `design.transport: serve`. No cores are set aside
+            for them: runs wait while they answer.
         max_concurrent: Runs at a time; None for as many as the cluster holds.
         trial_time_limit_s: A run that takes longer is ended and counted as failed.
         max_failures: How often a run that fails, or whose machine does, is continued from its last checkpoint.
@@ -110,6 +112,7 @@ class SweepSettings(Settings):
     tuning_episodes: Annotated[int, Field(ge=0)] = 32
     tuning_times: Count = 5
     cpus_per_trial: Positive = 1.0
+    surrogate_replicas: Count = 1
     max_concurrent: Count | None = None
     trial_time_limit_s: Positive = 3_600.0
     max_failures: Annotated[int, Field(ge=0)] = 2

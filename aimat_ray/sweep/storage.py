@@ -51,6 +51,14 @@ class SweepStorage:
         """Last part of the folder's path, or of the address."""
         return self._shown.rstrip("/").rpartition("/")[2] if self.is_remote else self.root.name
 
+    @property
+    def tune_url(self) -> str:
+        """Place of Tune's own record."""
+        if not self.is_remote:
+            return str(self.root / TUNE)
+        path, mark, query = self.url.partition("?")
+        return f"{path.rstrip('/')}/{TUNE}{mark}{query}"
+
     def run_folder(self, name: str) -> Path:
         """Local folder of a run, as far as it is stored already."""
         folder = self.root / RUNS / name

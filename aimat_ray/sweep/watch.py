@@ -6,13 +6,16 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import ray
 from ray.tune import Callback
 
+from aimat_ray.errors import ServiceError
 from aimat_ray.rl.prepare import Say
 from aimat_ray.sweep.plan import Case, SweepPlan
 from aimat_ray.sweep.trial import TUNING_RATE, run_name
 
 _TABLE_EVERY_S = 30.0
+_LOOK_EVERY_S = 5.0
 
 
 @dataclass
@@ -49,11 +52,24 @@ class Watch(Callback):
         self._plan, self._say, self._ended_before = plan, say, ended_before
         self.runs: dict[str, RunStatus] = {}
         self._began = time.monotonic()
-        self._next_table = 0.0
+        self._next_table = self._next_look = 0.0
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Called by Tune at the start."""
         self._began = time.monotonic()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tune has looked after its trials once more.
+
+        Raises:
+            ServiceError: The Ray node of this process has died. Tune itself would wait for another one for ever.
+        """
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_EVERY_S
+        own = ray.get_runtime_context().get_node_id()
+        if any(node["NodeID"] == own and not node["Alive"] for node in ray.nodes()):
+            raise ServiceError("Ray on this machine has died (killed, or out of memory); go on with --resume")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A run starts, or goes on."""

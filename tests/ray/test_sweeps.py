@@ -116,6 +116,21 @@ def test_a_population_exchanges_checkpoints(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_runs_share_one_surrogate_service(tmp_path: Path) -> None:
+    """Also on two cores, which two runs take: the service waits for none."""
+    file = small_sweep(tmp_path / "sweep.yaml", 600, bases=["Zr", "Cu"], surrogate_replicas=2)
+    out = tmp_path / "out"
+    command = [AIMAT, "sweep", str(file), "--set", "design.transport=serve", "--out", str(out), "--json"]
+    document = json.loads(run(command).stdout)
+    assert (document["finished"], document["failed"]) == (2, 0)
+    local = tmp_path / "local"
+    run([AIMAT, "sweep", str(file), "--out", str(local)])
+    columns = ["run", "policy", "confirmed", "candidates", "env_steps"]
+    served, alone = (pd.read_parquet(folder / "runs.parquet")[columns] for folder in (out, local))
+    pd.testing.assert_frame_equal(served, alone)
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_and_the_others_end(tmp_path: Path) -> None:
     file = small_sweep(tmp_path / "sweep.yaml", STEPS, bases=["Zr", "Cu"], max_failures=0)
     out = tmp_path / "out"

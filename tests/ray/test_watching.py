@@ -39,6 +39,7 @@ def test_a_folder_without_a_sweep_or_run_is_refused(tmp_path: Path) -> None:
     assert "holds neither sweep.json nor run.json" in run([AIMAT, "dashboard", str(tmp_path)], code=2).stderr
 
 
+@pytest.mark.filterwarnings("ignore")  # of libraries that MLflow uses
 def test_mlflow_has_every_run_with_its_result(finished_sweep: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{finished_sweep.parent / 'mlflow.db'}")

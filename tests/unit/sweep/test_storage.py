@@ -112,3 +112,9 @@ def test_a_folder_needs_no_copies(tmp_path: Path) -> None:
     storage.fetch("runs/x")
     assert storage.run_folder("x") == tmp_path / "runs" / "x"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_record_of_tune_is_below_the_sweep() -> None:
+    assert SweepStorage("s3://bucket/sweep/?region=x").tune_url == "s3://bucket/sweep/tune?region=x"
+    assert SweepStorage("s3://bucket/sweep").tune_url == "s3://bucket/sweep/tune"
+    assert SweepStorage("/shared/sweep").tune_url == "/shared/sweep/tune"
