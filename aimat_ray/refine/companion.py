@@ -117,6 +117,7 @@ class AmrCompanion(Alone):
 
     def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
         """Evaluate the run with the version that it ended on; nothing follows the hub any more."""
+        bench.predictor.stay()
         fixed = SurrogateClient.stored(SurrogateStore().root, self._bench.bundle.version)
         ended = replace(bench, bundle=self._bench.bundle, predictor=fixed, distilled=self._bench.distilled)
         self._bench = refreshed(ended, SurrogateStore(), self._say)

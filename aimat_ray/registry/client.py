@@ -102,6 +102,11 @@ class SurrogateClient:
         """
         return self._transport.refresh()
 
+    def stay(self) -> None:
+        """Keep the version in use from now on; without meaning for clients that follow nothing."""
+        if hasattr(self._transport, "stay"):
+            self._transport.stay()
+
     @property
     def next_version(self) -> str:
         """Version that `refresh` would adopt now; that of a fixed transport never differs from `version`."""

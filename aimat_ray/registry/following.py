@@ -48,6 +48,11 @@ class FollowingTransport:
         self._waiting: _Loaded | None = None
         self._refused: set[int] = set()
         self._trouble = ""
+        self.staying = False
+
+    def stay(self) -> None:
+        """Keep the version in use from now on; the hub, which may end, is not asked any more."""
+        self.staying = True
 
     def predict(self, at_frac: FloatArray) -> Prediction:
         """See `Transport`."""
@@ -66,6 +71,8 @@ class FollowingTransport:
         before = self._in_use
         if before is None:
             self._used()
+            return False
+        if self.staying:
             return False
         new = self._waiting if self._ahead else self._read(before)
         if new is None or new.info.serial == before.info.serial:
@@ -113,7 +120,7 @@ def _keep_looking(reference: weakref.ref[FollowingTransport], poll_s: float) -> 
     pause = threading.Event()
     while not pause.wait(poll_s):
         transport = reference()
-        if transport is None:
+        if transport is None or transport.staying:
             return
         transport.look()
         del transport

@@ -51,8 +51,8 @@ class DistilledSurrogate:
     teacher: str
     elements: tuple[str, ...]
     n_properties: int
-    arrays: dict[str, NDArray[Any]]
-    fidelity: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, NDArray[Any]] = field(repr=False)
+    fidelity: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def version(self) -> str:

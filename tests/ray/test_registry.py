@@ -205,6 +205,18 @@ def test_a_client_that_loads_ahead_swaps_in_refresh_without_loading(hub, bundles
     assert_same(client.predict(rows(2)), bundles[1].predict(rows(2)))
 
 
+def test_a_client_that_stays_asks_the_hub_no_more(hub, bundles, caplog):
+    client = SurrogateClient.following(hub)
+    client.predict(rows(1))
+    client.stay()
+    hub.publish(bundles[1].version)
+    hub.stop()
+    time.sleep(1.5)
+    assert not client.refresh()
+    assert client.predict(rows(1)).version == bundles[0].version
+    assert caplog.text == ""
+
+
 def test_a_client_that_loads_ahead_keeps_its_version_when_the_new_one_is_damaged(hub, store, bundles):
     client = SurrogateClient.following(hub)
     client.predict(rows(1))
