@@ -4,12 +4,12 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 import time
 import uuid
 
 import numpy as np
 import pytest
-from openai_server import openai_server, says
 from planted_alloys import planted_bundle, planted_small_data
 
 from aimat_ray.config import LlmSettings, RefineSettings
@@ -184,13 +184,13 @@ def test_a_full_disk_publishes_nothing_by_half(loop, recovers):
 
 def test_a_language_model_that_is_down_costs_a_refinement_and_nothing_else(loop, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    with openai_server(says("")) as server:
-        url = server.url  # nobody listens there any more
     settings = SETTINGS.model_copy(update={"adviser": "llm"})
     one = loop(settings=settings, llm=LlmSettings(retries=1, backoff_s=0.1))
-    monkeypatch.setenv("OPENAI_BASE_URL", url)
-    one.fire()
-    assert one.idle().versions == ()
+    with socket.socket() as taken:  # bound, so that nobody else gets the port; but nobody listens there
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
+        one.fire()
+        assert one.idle().versions == ()
     assert one.events() == ["triggered", "advice_failed"]
     assert one.hub.current().version == one.first
 
