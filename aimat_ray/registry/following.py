@@ -8,6 +8,8 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import ray
+
 from aimat_ray.errors import AimatError
 from aimat_ray.surrogate.base import FloatArray, Prediction
 
@@ -120,7 +122,7 @@ def _keep_looking(reference: weakref.ref[FollowingTransport], poll_s: float) -> 
     pause = threading.Event()
     while not pause.wait(poll_s):
         transport = reference()
-        if transport is None or transport.staying:
+        if transport is None or transport.staying or not ray.is_initialized():
             return
         transport.look()
         del transport

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ray import serve
+from ray.serve.config import ProxyLocation
 from ray.serve.schema import ApplicationStatus
 
 from aimat_ray.registry.channel import Channel, ManifestLike
-from aimat_ray.registry.deployment import APP_NAME, ServiceOptions, start_surrogate_service
+from aimat_ray.registry.deployment import APP_NAME, ServiceOptions, quiet_serve, start_surrogate_service
 from aimat_ray.registry.hub import SurrogateHub
 from aimat_ray.registry.store import Loader, load_bundle
 
@@ -54,6 +55,8 @@ def share_surrogate(
     current = hub.current()
     if current is None or current.version != version:
         hub.publish(version, check=False)  # whoever asks has loaded it from this store
+    # Nothing where Serve runs; but a process that knew an earlier Serve of this cluster finds the one that runs now.
+    serve.start(proxy_location=ProxyLocation.Disabled, logging_config=quiet_serve())
     if not _runs(name):
         start_surrogate_service(hub, options, app_name=name)
     return name

@@ -48,3 +48,27 @@ def test_each_version_has_one_service_that_everybody_finds(ray_session: Any, tmp
         assert hub.require_current().version == bundle.version
         hub.stop()
     stop_surrogate_service(shutdown=True)
+
+
+def test_a_process_that_knew_an_earlier_serve_finds_the_one_that_runs_now(ray_session: Any, tmp_path: Path) -> None:
+    from aimat_ray.registry.deployment import ServiceOptions, stop_surrogate_service
+    from aimat_ray.registry.shared import service_name, share_surrogate
+
+    store, bundle = SurrogateStore(tmp_path, load=LinearBundle.load), LinearBundle.random(2)
+    store.put(bundle)
+
+    def share() -> str:
+        options = ServiceOptions(num_cpus=0.0)
+        return share_surrogate(store.root, bundle.manifest, bundle.version, options, LinearBundle.load)
+
+    class Process:
+        def share(self) -> str:
+            return share()
+
+    process = ray_session.remote(Process).options(num_cpus=0).remote()
+    for _ in range(2):
+        assert share() == service_name(bundle.version)
+        assert ray_session.get(process.share.remote()) == service_name(bundle.version)
+        stop_surrogate_service(shutdown=True)
+    ray_session.kill(process)
+    SurrogateHub(Channel.of(bundle.manifest, run=f"design-{bundle.version}"), loader=LinearBundle.load).stop()
