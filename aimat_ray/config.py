@@ -65,6 +65,7 @@ class AgentSettings(Settings):
     learning_starts: Annotated[int, Field(ge=0)] = 2_000
     layer_norm: bool = True
     hidden_sizes: tuple[Count, ...] = (128, 128)
+    network: Literal["flat", "elements"] = "flat"  # of the actor; "elements" looks at one element at a time
     sees_base: bool = True  # False: networks know the base by the composition alone, also one they were not trained on
     grad_clip: Positive | None = None
     twin_q: bool = True
@@ -75,7 +76,9 @@ class AgentSettings(Settings):
     offline_mode: Literal["none", "reward_replacement", "fixed", "annealed"] = "reward_replacement"
     offline_share: Share = 0.05
     offline_share_end: Share = 0.05
-    labels: Literal["none", "archive", "lookahead", "both"] = "archive"  # where behaviour cloning gets its moves from
+    labels: Literal["none", "archive", "lookahead", "both", "plan"] = (
+        "archive"  # where behaviour cloning gets its moves from
+    )
     label_ranking: Literal["nearest", "robust"] = "robust"
     bc_weight: Annotated[float, Field(ge=0)] = 1.0
     guidance: Literal["none", "gradient", "residual"] = "none"  # what the actor takes from the distilled surrogate

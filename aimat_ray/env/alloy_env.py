@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -29,6 +29,17 @@ class Labeler(Protocol):
 
     def __call__(self, state: WalkState) -> tuple[Float32Array, Float32Array]:
         """Wanted effects, [B, E] in units of the largest step, and their weights, [B]; weight 0 means no label."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A labeler that keeps something about open walks, which a checkpoint needs too."""
+
+    def recall(self, state: WalkState) -> dict[str, NDArray[Any]]:
+        """What is kept about these walks."""
+
+    def remember(self, state: WalkState, kept: dict[str, NDArray[Any]]) -> None:
+        """Continue from `recall`."""
 
 
 class VisitCounter:
@@ -181,6 +192,8 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
         }
         if self._reservoir is not None:
             state["reservoir"] = walks_to_arrays(self._reservoir)
+        if isinstance(self.labeler, Remembering):
+            state["labels"] = self.labeler.recall(self.state)
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -188,6 +201,8 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
         self.state, self._ended = walks_from_arrays(state["walks"]), np.array(state["ended"])
         self._reservoir = walks_from_arrays(state["reservoir"]) if "reservoir" in state else None
         self._taken = int(state["taken"])
+        if "labels" in state and isinstance(self.labeler, Remembering):
+            self.labeler.remember(self.state, state["labels"])
         self._novelty.set_state(state["visits"])
         generator_from_text(state["rng"], self._rng)
 

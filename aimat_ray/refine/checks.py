@@ -10,8 +10,8 @@ def check_settings(settings: DesignSettings) -> None:
     """Refuse combinations that can't work, before anything is started.
 
     Raises:
-        ConfigError: AMR with the published environment or reward, a short observation, or a surrogate behind Serve; AMR
-            or KBR for a run that does not train.
+        ConfigError: AMR with the published environment or reward, a short observation, planned labels, or a surrogate
+            behind Serve; AMR or KBR for a run that does not train.
     """
     if settings.knowledge.scorer != "off" and settings.method != "td3":
         raise ConfigError(f"--kbr needs method = 'td3', got {settings.method!r}")
@@ -28,3 +28,5 @@ def check_settings(settings: DesignSettings) -> None:
     for key, (value, needed) in wrong.items():
         if value != needed:
             raise ConfigError(f"--amr needs {key} = {needed!r}, got {value!r}")
+    if settings.agent.labels == "plan":  # after a swap every stored step would need a search of its own
+        raise ConfigError("--amr can't renew agent.labels = 'plan'; use 'archive', 'lookahead', 'both' or 'none'")

@@ -12,6 +12,7 @@ from aimat_ray.env.alloy_env import AlloyEnv, AlloyVectorEnv, Labeler
 from aimat_ray.env.goals import HarderGoals
 from aimat_ray.env.task import DesignTask
 from aimat_ray.experience.pool import PoolExperience, build_pool, experience_of, usable_in
+from aimat_ray.rl.element_actor import element_spec
 from aimat_ray.rl.env_runner import ENDED, WALK
 from aimat_ray.rl.guide import guide_spec
 from aimat_ray.rl.prepare import Workbench
@@ -83,6 +84,8 @@ def build_config(bench: Workbench, labeler: Labeler | None = None) -> TD3Config:
     config.env_runners(num_env_runners=settings.runners, gym_env_vectorize_mode="vector_entry_point")
     if settings.agent.guidance != "none":
         config.training(guide=guide_spec(settings.agent.guidance, task, bench.scorer, settings.agent.gamma))
+    if settings.agent.network == "elements":
+        config.training(network=element_spec(task, bench.data.windows, bench.scorer))
     if task.layout.full and not settings.agent.sees_base:
         base = task.layout.blocks["base"]
         config.training(hidden_columns=(base.start, base.stop))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from aimat_ray.env.alloy_env import Labeler
+from aimat_ray.env.alloy_env import Labeler, Remembering
 from aimat_ray.env.goals import harder
 from aimat_ray.env.observation import Float32Array
 from aimat_ray.env.walk import WalkState
@@ -16,6 +18,7 @@ from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_build import build_archive
 from aimat_ray.search.archive_walk import ArchiveLabeler
 from aimat_ray.search.lookahead import LookaheadLabeler
+from aimat_ray.search.plan import PlanLabeler
 
 _ARCHIVE_STREAM = 11
 
@@ -29,7 +32,19 @@ class EvaluatedGoals:
 
     def __call__(self, state: WalkState) -> tuple[Float32Array, Float32Array]:
         """Labels of the walks."""
-        return self.labeler(replace(state, goals=harder(state.goals, 1.0 / self.aim)))
+        return self.labeler(self._evaluated(state))
+
+    def recall(self, state: WalkState) -> dict[str, NDArray[Any]]:
+        """What the labeler keeps about open walks."""
+        return self.labeler.recall(self._evaluated(state)) if isinstance(self.labeler, Remembering) else {}
+
+    def remember(self, state: WalkState, kept: dict[str, NDArray[Any]]) -> None:
+        """Continue from `recall`."""
+        if kept and isinstance(self.labeler, Remembering):
+            self.labeler.remember(self._evaluated(state), kept)
+
+    def _evaluated(self, state: WalkState) -> WalkState:
+        return replace(state, goals=harder(state.goals, 1.0 / self.aim))
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,8 @@ def make_labeler(bench: Workbench, archive: Archive | None) -> Labeler | None:
     if bench.settings.env.mode == "simplex" and agent.labels in ("lookahead", "both"):
         # Without a distilled surrogate each label costs 24 true predictions.
         wanted.append(LookaheadLabeler(bench.task, bench.scorer or bench.predictor))
+    if bench.settings.env.mode == "simplex" and agent.labels == "plan":
+        wanted.append(PlanLabeler(bench.task, bench.predictor))
     if not wanted:
         return None
     return EvaluatedGoals(wanted[0] if len(wanted) == 1 else FirstLabels(tuple(wanted)), aim)

@@ -20,7 +20,7 @@ from aimat_ray.search.ceiling import Ceiling, ceiling
 from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAction
 
 _TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
-RUN_TIME_NOISE = 0.2
+RUN_TIME_NOISE = 0.6
 POLICY, LOOKAHEAD, NOISY, CLIMBING = "policy", "policy_lookahead", "policy_noise", "policy_local_search"
 POLICY_BY_NET = "policy_lookahead_distilled"
 EVOLUTION, NET_SCORED = "evolution", "net_scored_16"

@@ -134,7 +134,8 @@ def _distilled(
 ) -> DistilledSurrogate | None:
     """The distilled twin of the surrogate: made now where the settings need it, otherwise only if the store has it."""
     agent = inputs.settings.agent
-    if inputs.settings.method != "td3" or (agent.guidance == "none" and agent.labels not in ("lookahead", "both")):
+    wanted = agent.guidance != "none" or agent.labels in ("lookahead", "both", "plan") or agent.network == "elements"
+    if inputs.settings.method != "td3" or not wanted:
         return stored_distilled(store.root, bundle.name, bundle.version)
     from aimat_ray.rl.distil import get_or_distil, teaching_task
 

@@ -36,6 +36,7 @@ class TD3Config(AlgorithmConfig):
         effect: What an action does: {'kind': 'identity'} or {'kind': 'projected', 'lower', 'upper', 'base',
             'max_elements', 'max_step'}, see effect.ProjectedEffect.
         guide: What a distilled surrogate tells the actor: {'kind': 'none'}, or from guide.guide_spec.
+        network: The actor's kind: {'kind': 'flat'}, or from element_actor.element_spec.
         bc_weight: Weight of the distance to the labelled effects in the actor's loss (columns `label`, `label_weight`).
         hidden_sizes: Widths of the hidden layers of actor and critics.
         hidden_columns: First and last + 1 of the entries of an observation that actor and critics do not see.
@@ -66,6 +67,7 @@ class TD3Config(AlgorithmConfig):
     critic: CriticKind
     effect: Mapping[str, Any]
     guide: Mapping[str, Any]
+    network: Mapping[str, Any]
     bc_weight: float
     hidden_sizes: tuple[int, ...]
     hidden_columns: tuple[int, int]
@@ -100,6 +102,7 @@ class TD3Config(AlgorithmConfig):
         self.critic = "effect"
         self.effect = {"kind": "identity"}
         self.guide = {"kind": "none"}
+        self.network = {"kind": "flat"}
         self.bc_weight = 0.0
         self.hidden_sizes = (256, 256)
         self.hidden_columns = (0, 0)
@@ -192,13 +195,14 @@ MODULE_FIELDS = (
     "critic",
     "effect",
     "guide",
+    "network",
     "exploration_noise",
     "random_steps",
 )
 
 
 # Who makes the labels is not the algorithm's business; `guide` and `hidden_columns` come from the task.
-_ELSEWHERE = {"labels", "label_ranking", "guidance", "sees_base"}
+_ELSEWHERE = {"labels", "label_ranking", "guidance", "network", "sees_base"}
 AGENT_FIELDS = tuple(name for name in AgentSettings.model_fields if name not in _ELSEWHERE)
 _RENAMED = {"batch_size": "train_batch_size_per_learner"}
 _OF_RUNNERS = {

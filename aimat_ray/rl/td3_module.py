@@ -17,6 +17,7 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor, nn
 
 from aimat_ray.rl.effect import build_effect
+from aimat_ray.rl.element_actor import ElementActor
 from aimat_ray.rl.guide import Guide, ResidualActor
 
 
@@ -89,6 +90,8 @@ class TD3Module(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         seen = torch.ones(n_obs)
         seen[slice(*options["hidden_columns"])] = 0.0
         self.actor: nn.Module = Actor(seen, n_actions, hidden)
+        if options["network"]["kind"] == "elements":
+            self.actor = ElementActor(options["network"])
         guide = Guide(options["guide"]) if options["guide"]["kind"] != "none" else None
         if guide is not None and options["guide"]["kind"] == "residual":
             self.actor = ResidualActor(self.actor, guide)

@@ -172,8 +172,10 @@ def test_every_field_changes_something(field: str, first: dict[str, Any]) -> Non
 
 def test_agent_fields_are_those_of_the_settings() -> None:
     # what labels say is the labeler's business (rl/algorithm.py); how they are learned from is TD3's
-    # and what a guide is made of comes as `guide` (rl/guide.py)
-    assert set(AgentSettings.model_fields) - set(AGENT_FIELDS) == {"labels", "label_ranking", "guidance", "sees_base"}
+    # and what a guide or another network is made of comes as `guide` and `network` (rl/guide.py, rl/element_actor.py)
+    assert set(AgentSettings.model_fields) - set(AGENT_FIELDS) == {
+        "labels", "label_ranking", "guidance", "network", "sees_base",
+    }  # fmt: skip
     assert set(AGENT_FIELDS) <= set(AgentSettings.model_fields)
 
 

@@ -18,6 +18,7 @@ BAD = [
     ([*DESIGN, "--amr", "llm", "--transport", "serve"], "transport = 'local'", "surrogate behind Serve"),
     ([*DESIGN, "--amr", "llm", "--method", "archive"], "method = 'td3'", "a search"),
     ([*DESIGN, "--amr", "none", "--set", "env.observation=fractions"], "env.observation = 'full'", "short observation"),
+    ([*DESIGN, "--amr", "none", "--set", "agent.labels=plan"], "agent.labels = 'plan'", "planned labels"),
     ([*DESIGN, "--set", "knowledge.weight=5"], "knowledge.weight", "weight above its cap"),
     ([*DESIGN, "--set", "refine.max_attempts=9"], "refine.max_attempts", "more than three attempts"),
     ([*DESIGN, "--set", "llm.max_usd=-1"], "llm.max_usd", "negative budget"),
