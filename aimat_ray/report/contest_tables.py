@@ -1,0 +1,253 @@
+"""Markdown tables of a contest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from aimat_ray.contest.statistics import Estimate, over_problems
+from aimat_ray.contest.tables import Results, of_family
+from aimat_ray.report.contest_words import amount, interval, share, title_of
+
+OURS, AS_PUBLISHED, NSGA2 = "td3", "td3_paper", "nsga2"
+STAGES = ("n", "legal", "window", "feasible", "thresholds", "in_domain", "confirmed", "true")
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table; the first column is text, the others are numbers."""
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def ran_lines(results: Results) -> list[str]:
+    """What was run, where, when and for how long."""
+    note, cells = results.note, results.cells
+    size = "a run with --quick, which only shows that everything works" if note["quick"] else "the contest"
+    if not len(cells):
+        return [f"Made by `aimat compare` from stored tables ({size}); no cell has run."]
+    dates = sorted(set(cells["date"]))
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    cores = sorted({int(c) for c in cells["cores"]})
+    seeds = cells.groupby(["method", "problem"])["seed"].nunique()
+    points = ", ".join(f"{p:,}" for p in note["points"])
+    return [
+        f"Made by `aimat compare` from stored tables ({size}). {len(cells)} cells (method × problem × seed) ran on "
+        f"{when}, one process each, on a machine with {', '.join(map(str, cores))} cores that did other work too: "
+        f"{cells['cpu_seconds'].sum() / 3600:.1f} CPU hours, {cells['seconds'].sum() / 3600:.1f} hours of wall time "
+        f"summed over cells; {seeds.min()} to {seeds.max()} seeds per method and problem.",
+        "",
+        f"At {points} predictions every method hands in at most {note['list_size']} designs, and a referee predicts "
+        "them anew. Everything that asks the surrogate is paid: starts, training, the archive behind labels, walks. "
+        f"A learner keeps {note['walk_share']:.0%} of each point's budget for the walks of its deterministic policy "
+        "from fresh starts; training rollouts are never handed in, and the first points can be empty because nothing "
+        "is trained yet. A search hands in the best different compositions it has evaluated, by the robust margin. "
+        f"Bayesian optimisation makes {note['bayes_evaluations']} evaluations (its cost is cubic) and then stands "
+        "still. Nobody was tuned here: every method runs at its library's or its published settings, ours at the "
+        "defaults of this package, which were found on other runs of the same kind of problem.",
+        "",
+        "Numbers are interquartile means over problems and seeds with 95 % bootstrap intervals (seeds resampled within "
+        "each problem; scipy in place of rliable, same definitions). *Hits* are different designs at 1 at% that are "
+        "truly at the goal (synthetic data) or confirmed by the judge (measured data).",
+    ]
+
+
+def ranking_lines(results: Results, table: pd.DataFrame, word: str) -> list[str]:
+    """Hits at each point, best at the last point first."""
+    points = results.note["points"]
+    head = ["method", *(f"hits at {p:,}" for p in points), "systems", "families", "predictions per hit",
+            "first hit by", "volume", "CPU s", "runs"]  # fmt: skip
+    rows = []
+    for method, part in _ranked(table, points[-1]):
+        last = part[part["point"] == points[-1]]
+        cells = [interval(over_problems(part[part["point"] == point], "hits"), 0) for point in points]
+        rows.append([
+            title_of(results, method), *cells,
+            amount(over_problems(last, f"systems_{word}")), amount(over_problems(last, f"families_{word}")),
+            amount(over_problems(last, "predictions_per_hit")), _first_hit(part),
+            share(over_problems(last, "hypervolume").mean), amount(over_problems(last, "cpu_seconds")), str(len(last)),
+        ])  # fmt: skip
+    words = [
+        "",
+        "Predictions per hit: of a learner after training (its walks alone), of a search everything it spent, over the "
+        "runs that had a hit. First hit by: median over runs of the first point with a hit (– where most had none). "
+        "Volume: share of the box up to 1.5 times the bounds that the hits dominate.",
+    ]
+    return markdown(head, rows) + words
+
+
+def rates_lines(results: Results, table: pd.DataFrame) -> list[str]:
+    """The published Table 2, of lists instead of steps."""
+    last = table[table["point"] == results.note["points"][-1]]
+    columns = {
+        "sr_legal": "SR legal", "sr_cls": "SR cls", "sr80_yield_strength_mpa": "SR80 yield",
+        "sr80_elongation_pct": "SR80 elongation", "sr80_dmax_mm": "SR80 Dmax",
+        "sr80_youngs_modulus_gpa": "SR80 modulus",
+        "sr_goal": "strict goal rate",
+    }  # fmt: skip
+    columns = {key: words for key, words in columns.items() if key in last and last[key].notna().any()}
+    rows = [
+        [title_of(results, method), *(share(over_problems(part, key).mean) for key in columns),
+         _rate(part, "confirmed"), _rate(part, "true")]
+        for method, part in _ranked(table, results.note["points"][-1], last)
+    ]  # fmt: skip
+    head = ["method", *columns.values(), "confirmed of goal", "true of goal"]
+    return markdown(head, rows)
+
+
+def ladder_lines(results: Results, table: pd.DataFrame) -> list[str]:
+    """Mean number of designs that pass each stage at the last point."""
+    last = table[table["point"] == results.note["points"][-1]]
+    rows = []
+    for method, part in _ranked(table, results.note["points"][-1], last):
+        means = [part[stage].mean() if part[stage].notna().any() else float("nan") for stage in STAGES]
+        rows.append([title_of(results, method), *(f"{m:.0f}" if np.isfinite(m) else "–" for m in means)])
+    head = ["method", "handed in", "legal", "in window", "feasible", "at goal", "in domain", "confirmed", "true"]
+    return markdown(head, rows)
+
+
+def ablation_lines(results: Results, table: pd.DataFrame, word: str) -> list[str]:
+    """The published Table 3: variants of our TD3 beside it."""
+    kinds = results.note["methods"]
+    variants = [m for m in dict.fromkeys(table["method"]) if kinds.get(m, {}).get("kind") == OURS]
+    if OURS not in variants or len(variants) < 2:
+        return []
+    last = table[table["point"] == results.note["points"][-1]]
+    base = over_problems(last[last["method"] == OURS], "hits")
+    rows = []
+    for method in variants:
+        part = last[last["method"] == method]
+        hits = over_problems(part, "hits")
+        ratio = hits.mean / base.mean if base.mean else float("nan")
+        rows.append([
+            title_of(results, method), interval(hits, 0), share(ratio), share(over_problems(part, "sr_goal").mean),
+            amount(over_problems(part, f"systems_{word}")), amount(over_problems(part, "updates")), str(hits.n),
+        ])  # fmt: skip
+    head = ["variant of TD3", "hits", "of ours", "strict goal rate", "systems", "updates", "runs"]
+    return ["### Ablation at the last point", "", *markdown(head, rows), ""]
+
+
+def bar_lines(results: Results) -> list[str]:
+    """The two bars that the project set itself on the synthetic worlds."""
+    table = of_family(results, "synthetic")
+    if not len(table):
+        return []
+    points = results.note["points"]
+    last = table[table["point"] == points[-1]]
+    lines = ["## Two bars", ""]
+    published = over_problems(last[last["method"] == AS_PUBLISHED], "hits")
+    best = _best_td3(results, last)
+    if best is not None and published.n:
+        name, hits = best
+        ratio = f"{hits.mean / published.mean:.1f} times" if published.mean > 0 else "more than any multiple of"
+        met = hits.mean >= 3 * published.mean and hits.mean > 0
+        lines.append(
+            f"- True different designs at {points[-1]:,} predictions: {title_of(results, name)} "
+            f"{interval(hits, 0)}, TD3 as published {interval(published, 0)}: {ratio} its number; the bar is 3 times: "
+            f"{_met(met)}."
+        )
+    if best is not None:
+        lines += _cost_bar(results, table, best[0])
+    return [*lines, ""]
+
+
+def _cost_bar(results: Results, table: pd.DataFrame, ours: str) -> list[str]:
+    point = results.note["points"][-1]
+    mine = over_problems(table[(table["method"] == ours) & (table["point"] == point)], "predictions_per_hit")
+    theirs = {p: over_problems(table[(table["method"] == NSGA2) & (table["point"] == p)], "predictions_per_hit")
+              for p in results.note["points"]}  # fmt: skip
+    theirs = {p: cost for p, cost in theirs.items() if cost.n}
+    if not mine.n or point not in theirs:
+        return []
+    cheapest = min(theirs, key=lambda p: theirs[p].mean)
+    return [
+        f"- Predictions per true design: {title_of(results, ours)} {interval(mine, 1)} after training, NSGA-II "
+        f"{interval(theirs[point], 1)} at {point:,}, {theirs[point].mean / mine.mean:.1f} times as many; the bar is 10 "
+        f"times: {_met(10 * mine.mean <= theirs[point].mean)}. But a list holds at most {results.note['list_size']} "
+        f"designs: where NSGA-II is cheapest, at {cheapest:,} predictions, a true design costs it "
+        f"{interval(theirs[cheapest], 1)}."
+    ]
+
+
+def _best_td3(results: Results, last: pd.DataFrame) -> tuple[str, Estimate] | None:
+    kinds = results.note["methods"]
+    found = {}
+    for method in dict.fromkeys(last["method"]):
+        if kinds.get(method, {}).get("kind") == OURS and not method.startswith((AS_PUBLISHED, "ddpg")):
+            found[method] = over_problems(last[last["method"] == method], "hits")
+    full = max((e.n for e in found.values()), default=0)  # a variant with fewer runs is no rival
+    found = {name: e for name, e in found.items() if e.n == full}
+    if not found:
+        return None
+    name = max(found, key=lambda m: found[m].mean)
+    return name, found[name]
+
+
+def starts_lines(results: Results) -> list[str]:
+    """Success per start within budgets, policy beside searches, per task."""
+    lines: list[str] = []
+    for (name, task), part in results.starts.groupby(["method", "task"], sort=False):
+        walked = part[part["walker"] != "ceiling"]
+        budgets = sorted(walked["within"].unique())
+        rows = []
+        for walker, own in walked.groupby("walker", sort=False):
+            by_budget = own.groupby("within")["mean"]
+            rates = [f"{by_budget.get_group(b).mean():.2f}" if b in by_budget.groups else "–" for b in budgets]
+            rows.append([str(walker).replace("_", " "), *rates, str(own["seed"].nunique())])
+        top = part[part["walker"] == "ceiling"]["mean"].mean()
+        n = int(walked["n"].max())
+        lines += [
+            f"### {task} ({name}; {n} starts a seed; search ceiling {share(top)})", "",
+            *markdown(["success within", *(f"{b:,}" for b in budgets), "seeds"], rows), "",
+            *_starts_verdict(walked, n), "",
+        ]  # fmt: skip
+    return lines
+
+
+def _starts_verdict(walked: pd.DataFrame, n: int) -> list[str]:
+    """The policy alone against local search and archive walk at equal predictions, and local search at 16 times."""
+    means = walked.groupby(["walker", "within"])["mean"].mean()
+    step = 128
+    if ("policy", step) not in means:
+        step = int(walked["within"].max())
+    own, same = means.get(("policy", step)), means.get(("local_search", step))
+    archive, far = means.get(("archive_walk", step)), means.get(("local_search", 16 * step))
+    if own is None or same is None:
+        return []
+    words = f"At {step} predictions the policy alone reaches {own:.2f}, local search {same:.2f}"
+    words += "" if archive is None else f", the archive walk {archive:.2f}"
+    words += "." if far is None else f"; local search with 16 times as many {far:.2f}."
+    width = 1.96 * (max(own * (1 - own), 1e-4) / (n * walked["seed"].nunique())) ** 0.5
+    return [words + f" (± {width:.2f} at 95 %)"]
+
+
+def _ranked(table: pd.DataFrame, point: int, of: pd.DataFrame | None = None) -> list[tuple[str, pd.DataFrame]]:
+    """Methods with their rows, most hits at the last point first."""
+    last = table[table["point"] == point]
+    hits: dict[str, float] = {}
+    for method in dict.fromkeys(table["method"]):
+        mean = over_problems(last[last["method"] == method], "hits").mean
+        hits[method] = mean if np.isfinite(mean) else -1.0
+    source = table if of is None else of
+    return [(m, source[source["method"] == m]) for m in sorted(hits, key=lambda m: -hits[m])]
+
+
+def _first_hit(part: pd.DataFrame) -> str:
+    firsts = []
+    for _, run in part.groupby(["problem", "seed"]):
+        hit = run[run["hits"] > 0]["point"]
+        firsts.append(float(hit.min()) if len(hit) else float("inf"))
+    median = float(np.median(firsts)) if firsts else float("inf")
+    return f"{median:,.0f}" if np.isfinite(median) else "–"
+
+
+def _rate(part: pd.DataFrame, name: str) -> str:
+    goals = part["thresholds"].sum()
+    if not goals or not part[name].notna().any():
+        return "–"
+    return share(min(float(part[name].sum() / goals), 9.99))
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "missed"
