@@ -35,7 +35,8 @@ def run_cells(
         cpus: Cells at a time; one per core by default.
 
     Returns:
-        Results by cell, and what could not be done here, in words.
+        Results by cell, and what could not be done here, in words. Cells with equal content run once: of such twins one
+        may be missing here, `finished_cells` has both.
 
     Raises:
         TrainingError: A cell failed; those that were finished stay in the cache.
@@ -57,7 +58,7 @@ def finished_cells(
     sums = checksums(here)
     keys = {cell: cell.key(sums[data_spec(cell) or ""]) for cell in here}
     results = {cell: kept for cell in here if (kept := cache.load(keys[cell])) is not None}
-    missing = [cell for cell in here if cell not in results]
+    missing = list({keys[cell]: cell for cell in here if cell not in results}.values())  # twins run once
     absent = sorted({cell.problem or cell.method for cell in cells} - {cell.problem or cell.method for cell in here})
     notes = [f"{', '.join(absent)}: no measured data here (AIMAT_DATA_DIR, or aimat data fetch)"] if absent else []
     return results, missing, keys, notes

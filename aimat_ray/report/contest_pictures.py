@@ -38,7 +38,7 @@ def draw_pictures(results: Results, folder: Path) -> dict[str, Path]:
     if families:
         written["curves"] = _panels(results, families, folder / "curves.png", _curves)
         written["profiles"] = _panels(results, families, folder / "profiles.png", _profiles)
-    if len(results.curves):
+    if len(results.curves) and results.curves["return_mean"].notna().any():
         written["returns"] = _returns(results, folder / "returns.png")
     if len(results.clouds):
         written["clouds"] = _clouds(results, folder / "clouds.png")
@@ -110,17 +110,19 @@ def _profiles(axis: Any, results: Results, table: pd.DataFrame, methods: list[st
 
 def _returns(results: Results, path: Path) -> Path:
     """Returns of every learner, each scaled to its own range: rewards of different settings differ in unit."""
-    synthetic = set(of_family(results, "synthetic")["problem"]) if len(results.scores) else set()
-    table = results.curves[results.curves["problem"].isin(synthetic)] if synthetic else results.curves
+    told = results.curves[results.curves["return_mean"].notna()]
+    synthetic = told["problem"].isin(set(of_family(results, "synthetic")["problem"]))
+    table = told[synthetic] if synthetic.any() else told
     methods = [m for m in dict.fromkeys(table["method"]) if learner(results, m)]
     n_columns = 4
     figure, axes = _figure(n_columns, -(-len(methods) // n_columns))
     for axis in axes.flat[len(methods) :]:
         axis.set_visible(False)
     for axis, method in zip(axes.flat, methods, strict=False):
-        part = table[(table["method"] == method) & table["return_mean"].notna()]
-        for _, run in part.groupby(["problem", "seed"]):
-            axis.plot(run["predictions"], run["return_mean"], color="C0", alpha=0.35, linewidth=1)
+        part = table[table["method"] == method]
+        for index, (_, runs) in enumerate(part.groupby("problem")):
+            for _, run in runs.groupby("seed"):
+                axis.plot(run["predictions"], run["return_mean"], color=f"C{index}", alpha=0.5, linewidth=1)
         axis.set_title(title_of(results, method), loc="left", fontsize=11)
         axis.set_xlabel("predictions")
         axis.set_ylabel("mean return of training episodes")
