@@ -29,6 +29,7 @@ class HandIn:
         spent: Predictions spent until then, by searching or training.
         walked: Predictions of the walks that made the list, of a trained policy.
         at_frac: The designs, [N, E].
+        walks: How many walks a trained policy made, and how many of them reached the goal it was trained for.
         seconds: Wall time since the start of the cell.
         cpu_seconds: CPU time of the process since then.
     """
@@ -37,6 +38,7 @@ class HandIn:
     spent: int
     walked: int
     at_frac: FloatArray
+    walks: tuple[int, int]
     seconds: float
     cpu_seconds: float
 
@@ -173,10 +175,11 @@ class Game:
         self.meter = Meter(predictor or self._predictor)
         return self.meter
 
-    def hand_in(self, point: int, at_frac: FloatArray, walked: int = 0) -> None:
+    def hand_in(self, point: int, at_frac: FloatArray, walked: int = 0, walks: tuple[int, int] = (0, 0)) -> None:
         """Hand in a list; what is beyond the allowed length is dropped."""
         spent = min(self.meter.n_predictions, point)
-        self.hand_ins.append(HandIn(point, spent, walked, at_frac[: self.list_size].copy(), *self.clock.read()))
+        designs = at_frac[: self.list_size].copy()
+        self.hand_ins.append(HandIn(point, spent, walked, designs, walks, *self.clock.read()))
 
     def close(self) -> None:
         """Hand in what a search that ended before its budget has, at every point that is left."""
@@ -185,8 +188,3 @@ class Game:
 
     def _stop(self, point: int) -> None:
         self.hand_in(point, self.notebook.best(self.list_size))
-
-
-def compositions(rows: Sequence[FloatArray], n_elements: int) -> FloatArray:
-    """Several batches as one, [N, E]; an empty one where there is none."""
-    return np.concatenate(rows) if len(rows) else np.zeros((0, n_elements))

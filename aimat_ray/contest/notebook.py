@@ -1,4 +1,4 @@
-"""What a search keeps of its evaluations: the best different designs, by the robust margin that everybody may know."""
+"""What a method keeps of its evaluations: the best different designs, by the robust margin that everybody may know."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from aimat_ray.data.composition import composition_key
 from aimat_ray.env.goals import thresholds_met
-from aimat_ray.env.legality import FloatArray, check_legality
+from aimat_ray.env.legality import MIN_ELEMENTS, BoolArray, FloatArray, check_legality
 from aimat_ray.env.safety import robust_margin
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import limits_of
@@ -16,6 +16,13 @@ from aimat_ray.search.diversity import distinct_rows
 _AT_GOAL = 10.0  # above what any margin can be: designs at the goal come first
 _KEPT = 4_096
 _FULL = 32_768
+
+
+def is_alloy(task: DesignTask, at_frac: FloatArray) -> BoolArray:
+    """Whether rows are compositions of the task's first base, [N]; its window is another question."""
+    report = check_legality(at_frac, limits_of(task, np.zeros(len(at_frac), dtype=np.intp)))
+    enough = (at_frac > 0).sum(axis=1) >= MIN_ELEMENTS
+    return report.finite & report.sum_ok & report.base_is_largest & enough & (at_frac >= 0).all(axis=1)
 
 
 class Notebook:
@@ -33,9 +40,9 @@ class Notebook:
         self._n = 0
 
     def write(self, at_frac: FloatArray, prediction: Prediction) -> None:
-        """Take in a batch, [B, E]; illegal compositions are left out."""
+        """Take in a batch, [B, E]; what is no alloy of the base is left out."""
         task, base = self._task, np.zeros(len(at_frac), dtype=np.intp)
-        legal = np.flatnonzero(check_legality(at_frac, limits_of(task, base)).legal)
+        legal = np.flatnonzero(is_alloy(task, at_frac))
         if legal.size == 0:
             return
         at_frac, prediction = at_frac[legal], prediction.rows(legal)
@@ -55,6 +62,13 @@ class Notebook:
         self._thin()
         rows, scores = self._rows[0], self._scores[0]
         return rows[distinct_rows(rows, scores, n)]
+
+    def is_full(self, n: int) -> bool:
+        """Whether `n` different compositions are at the goal, as the surrogate sees it."""
+        self._thin()
+        rows, scores = self._rows[0], self._scores[0]
+        at_goal = scores > _AT_GOAL / 2
+        return len(distinct_rows(rows[at_goal], scores[at_goal], n)) >= n
 
     def _thin(self) -> None:
         """Keep the best composition of each 1 at% cell, and of these the best."""

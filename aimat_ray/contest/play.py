@@ -83,6 +83,8 @@ def judged(game: Game, referee: Referee, updates: int | None = None) -> list[dic
             "point": hand_in.point,
             "spent": hand_in.spent,
             "walked": hand_in.walked,
+            "walks": hand_in.walks[0],
+            "walks_at_goal": hand_in.walks[1],
             "predictions_per_hit": price / row["hits"] if row["hits"] else None,
             "seconds": hand_in.seconds,
             "cpu_seconds": hand_in.cpu_seconds,

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from aimat_ray.contest.notebook import is_alloy
 from aimat_ray.env.episodes import beyond_80
 from aimat_ray.env.goals import GoalBatch, thresholds_met
-from aimat_ray.env.legality import MIN_ELEMENTS, BoolArray, FloatArray, check_legality
+from aimat_ray.env.legality import BoolArray, FloatArray, check_legality
 from aimat_ray.env.walk import WalkState, limits_of
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.search.diversity import distinct_rows, families
@@ -46,7 +47,7 @@ class Referee:
 
     def judge(self, at_frac: FloatArray) -> dict[str, Any]:
         """Counts and scores of a list, [N, E]: what a row of the results says."""
-        legal = self._legal(at_frac)
+        legal = is_alloy(self._bench.task, at_frac)
         good = at_frac[legal]
         verdict, met_80 = self._pass(at_frac, legal)
         success = verdict.confirmed if verdict.true is None else verdict.true
@@ -67,12 +68,6 @@ class Referee:
         row["hits"] = row["distinct_confirmed" if verdict.true is None else "distinct_true"]
         row["hypervolume"] = self._hypervolume(good, success[legal])
         return row
-
-    def _legal(self, at_frac: FloatArray) -> BoolArray:
-        """Whether a row is a composition of the base at all, [N]; its window is a stage of its own."""
-        report = check_legality(at_frac, limits_of(self._bench.task, np.zeros(len(at_frac), dtype=np.intp)))
-        enough = (at_frac > 0).sum(axis=1) >= MIN_ELEMENTS
-        return report.finite & report.sum_ok & report.base_is_largest & enough & (at_frac >= 0).all(axis=1)
 
     def _walks(self, at_frac: FloatArray) -> WalkState:
         task = self._bench.task

@@ -13,6 +13,7 @@ from aimat_ray.contest.arenas import method_bench
 from aimat_ray.contest.curves import Curve
 from aimat_ray.contest.game import Game
 from aimat_ray.contest.policy_walks import hand_in_walks
+from aimat_ray.env.task import DesignTask
 from aimat_ray.refine.session import companion_for
 from aimat_ray.rl.algorithm import build_algorithm
 from aimat_ray.rl.labels import make_labeler, search_archive
@@ -69,10 +70,12 @@ def train_td3(
             metered: Any = game.learner_meter(following)
             bench = replace(bench, predictor=metered)
         archive = search_archive(bench, lambda line: None) if labelled else None
-        return _train(game, bench, archive, companion, walk_share)
+        return _train(game, reference.task, bench, archive, companion, walk_share)
 
 
-def _train(game: Game, bench: Workbench, archive: Archive | None, companion: Any, walk_share: float) -> Curve:
+def _train(
+    game: Game, asked: DesignTask, bench: Workbench, archive: Archive | None, companion: Any, walk_share: float
+) -> Curve:
     algorithm = build_algorithm(bench, make_labeler(bench, archive))
     curve = Curve(algorithm.env_runner.env.unwrapped)
     try:
@@ -86,7 +89,7 @@ def _train(game: Game, bench: Workbench, archive: Archive | None, companion: Any
                 game.hand_in(point, game.notebook.best(0))
             else:
                 policy = Policy(bench.task, algorithm.actor())
-                hand_in_walks(game, bench.task, bench.predictor, policy, point)
+                hand_in_walks(game, asked, bench.task, bench.predictor, policy, point)
         curve.updates = algorithm.n_updates
         return curve
     finally:

@@ -36,13 +36,14 @@ def ran_lines(results: Results) -> list[str]:
         f"Made by `aimat compare` from stored tables ({size}). {len(cells)} cells (method × problem × seed) ran on "
         f"{when}, one process each, on a machine with {', '.join(map(str, cores))} cores that did other work too: "
         f"{cells['cpu_seconds'].sum() / 3600:.1f} CPU hours, {cells['seconds'].sum() / 3600:.1f} hours of wall time "
-        f"summed over cells; {seeds.min()} to {seeds.max()} seeds per method and problem.",
+        f"summed over cells; {_range(seeds.min(), seeds.max())} per method and problem.",
         "",
         f"At {points} predictions every method hands in at most {note['list_size']} designs, and a referee predicts "
         "them anew. Everything that asks the surrogate is paid: starts, training, the archive behind labels, walks. "
-        f"A learner keeps {note['walk_share']:.0%} of each point's budget for the walks of its deterministic policy "
-        "from fresh starts; training rollouts are never handed in, and the first points can be empty because nothing "
-        "is trained yet. A search hands in the best different compositions it has evaluated, by the robust margin. "
+        f"A learner keeps {note['walk_share']:.0%} of each point's budget for walks of its deterministic policy from "
+        "fresh starts, which end when its list is full; training rollouts are never handed in, and the first points "
+        "are empty where nothing is trained yet. Lists are the best different compositions, by the robust margin, "
+        "among those that a search has evaluated or the policy's walks have passed. "
         f"Bayesian optimisation makes {note['bayes_evaluations']} evaluations (its cost is cubic) and then stands "
         "still. Nobody was tuned here: every method runs at its library's or its published settings, ours at the "
         "defaults of this package, which were found on other runs of the same kind of problem.",
@@ -84,16 +85,20 @@ def rates_lines(results: Results, table: pd.DataFrame) -> list[str]:
         "sr_legal": "SR legal", "sr_cls": "SR cls", "sr80_yield_strength_mpa": "SR80 yield",
         "sr80_elongation_pct": "SR80 elongation", "sr80_dmax_mm": "SR80 Dmax",
         "sr80_youngs_modulus_gpa": "SR80 modulus",
-        "sr_goal": "strict goal rate",
+        "sr_goal": "at goal",
     }  # fmt: skip
     columns = {key: words for key, words in columns.items() if key in last and last[key].notna().any()}
     rows = [
         [title_of(results, method), *(share(over_problems(part, key).mean) for key in columns),
-         _rate(part, "confirmed"), _rate(part, "true")]
+         _rate(part, "thresholds", "confirmed"), _rate(part, "thresholds", "true"),
+         _rate(part, "walks", "walks_at_goal")]
         for method, part in _ranked(table, results.note["points"][-1], last)
     ]  # fmt: skip
-    head = ["method", *columns.values(), "confirmed of goal", "true of goal"]
-    return markdown(head, rows)
+    head = ["method", *columns.values(), "confirmed per goal", "true per goal", "strict rate of walks"]
+    words = (
+        "Of the designs handed in, but for the last column: walks of the trained policy that reach the goal they were "
+    )
+    return [*markdown(head, rows), "", words + "trained for, deterministic, from fresh starts, without restarts."]
 
 
 def ladder_lines(results: Results, table: pd.DataFrame) -> list[str]:
@@ -121,10 +126,10 @@ def ablation_lines(results: Results, table: pd.DataFrame, word: str) -> list[str
         hits = over_problems(part, "hits")
         ratio = hits.mean / base.mean if base.mean else float("nan")
         rows.append([
-            title_of(results, method), interval(hits, 0), share(ratio), share(over_problems(part, "sr_goal").mean),
+            title_of(results, method), interval(hits, 0), share(ratio), _rate(part, "walks", "walks_at_goal"),
             amount(over_problems(part, f"systems_{word}")), amount(over_problems(part, "updates")), str(hits.n),
         ])  # fmt: skip
-    head = ["variant of TD3", "hits", "of ours", "strict goal rate", "systems", "updates", "runs"]
+    head = ["variant of TD3", "hits", "of ours", "strict rate of walks", "systems", "updates", "runs"]
     return ["### Ablation at the last point", "", *markdown(head, rows), ""]
 
 
@@ -242,11 +247,15 @@ def _first_hit(part: pd.DataFrame) -> str:
     return f"{median:,.0f}" if np.isfinite(median) else "–"
 
 
-def _rate(part: pd.DataFrame, name: str) -> str:
-    goals = part["thresholds"].sum()
-    if not goals or not part[name].notna().any():
+def _rate(part: pd.DataFrame, of: str, name: str) -> str:
+    whole = part[of].sum()
+    if not whole or not part[name].notna().any():
         return "–"
-    return share(min(float(part[name].sum() / goals), 9.99))
+    return share(float(part[name].sum() / whole))
+
+
+def _range(least: int, most: int) -> str:
+    return f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds"
 
 
 def _met(met: bool) -> str:
