@@ -15,7 +15,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,67 +22,32 @@ import numpy as np
 from _parts import data_spec, entry, say
 
 from aimat_ray.cli.console import read_assignments
-from aimat_ray.config import DesignSettings, GoalSettings, load_settings
+from aimat_ray.config import DesignSettings, load_settings
+from aimat_ray.contest.starts import SEEN, TASKS, ceiling_row, trained_policy, walk_task
+from aimat_ray.env.episodes import Episodes
 from aimat_ray.registry.runtime import ray_running
-from aimat_ray.rl.algorithm import build_algorithm
-from aimat_ray.rl.labels import make_labeler, search_archive
-from aimat_ray.rl.methods import MethodResult, cached_ceiling, run_method, standard_methods, test_starts
-from aimat_ray.rl.policy import Policy
-from aimat_ray.rl.prepare import Workbench, prepare, read_inputs, task_of
 from aimat_ray.rl.statistics import Rate
 
 DEFAULT = False  # minutes per seed
 CONFIG = Path(__file__).parents[1] / "tune_configs" / "any_goal.yaml"
 BUDGETS = (8, 16, 32, 64, 128)  # predictions per episode; walks of one prediction a step
-SEEN, RANDOM, RELATIVE, HELD_OUT = "training bases", "random goals", "relative goals", "held-out bases"
-SHOWN = (
-    "policy", "policy_noise", "policy_local_search", "policy_lookahead", "archive_walk", "net_scored_16", "random",
-    "local_search", "greedy_16",
-)  # fmt: skip
 
 
-def bench_of(bench: Workbench, task: str, n_starts: int) -> Workbench:
-    """The same surrogates and data with the goals and bases of one task."""
-    kind = {RANDOM: "random", RELATIVE: "relative"}.get(task, "fixed")
-    evaluation = bench.settings.evaluation.model_copy(update={"episodes": n_starts, "seeds": 1})
-    settings = bench.settings.model_copy(update={"goals": GoalSettings(kind=kind), "evaluation": evaluation})
-    if task != HELD_OUT:
-        return replace(bench, settings=settings, task=task_of(settings, bench.problem, bench.data, bench.goals))
-    settings = settings.model_copy(update={"base": ",".join(bench.settings.hold_out), "hold_out": ()})
-    inputs = read_inputs(settings, lambda line: None)
-    return replace(bench, settings=settings, goals=inputs.goals, task=inputs.task)
-
-
-def described(result: MethodResult) -> dict[str, Any]:
+def described(episodes: Episodes) -> dict[str, Any]:
     """Rate with interval, predictions, and the rate within smaller budgets of predictions."""
-    goal = np.concatenate([episodes.goal for episodes in result.episodes])
-    spent = np.concatenate([episodes.spent for episodes in result.episodes])
-    within = {str(budget): round(float(np.mean(goal & (spent <= budget))), 3) for budget in BUDGETS}
-    return result.as_dict() | {"within": within}
+    rate = Rate.of(int(episodes.goal.sum()), len(episodes))
+    within = {str(k): round(float(np.mean(episodes.goal & (episodes.spent <= k))), 3) for k in BUDGETS}
+    return rate.as_dict() | {"predictions": episodes.predictions / len(episodes), "within": within}
 
 
 def measure(settings: DesignSettings, n_starts: int) -> dict[str, Any]:
     """Train one policy and walk from the starts of every task."""
-    bench = prepare(read_inputs(settings, say), say)
-    archive = search_archive(bench, say)
-    algorithm = build_algorithm(bench, make_labeler(bench, archive))
-    try:
-        while algorithm.env_steps < settings.steps:
-            algorithm.train()
-        actor = algorithm.actor()
-    finally:
-        algorithm.stop()
+    bench, archive, actor = trained_policy(settings, say)
     tasks: dict[str, Any] = {}
-    for task in (HELD_OUT, RANDOM, RELATIVE, SEEN):
-        own = bench_of(bench, task, n_starts)
-        methods = standard_methods(
-            Policy(own.task, actor), archive, settings.evaluation.lookahead, own.scorer is not None
-        )
-        tasks[task] = {name: described(run_method(own, name, methods[name])) for name in SHOWN if name in methods}
-        for _, start in test_starts(own):
-            some = start.rows(np.arange(min(len(start), own.settings.evaluation.ceiling_episodes)))
-            found = cached_ceiling(own, some)
-            tasks[task]["ceiling"] = Rate.of(int(found.goal.sum()), len(some)).as_dict()
+    for task in TASKS:
+        walked = walk_task(bench, task, archive, actor, n_starts, settings.env.max_steps)
+        tasks[task] = {name: described(episodes) for name, episodes in walked.items()}
+        tasks[task]["ceiling"] = ceiling_row(bench, task, n_starts)
         say(f"{task}: " + ", ".join(f"{name} {rate['mean']:.3f}" for name, rate in tasks[task].items()))
     return tasks
 

@@ -9,6 +9,7 @@ import typer
 from aimat_ray import __version__
 from aimat_ray.cli import (
     bench,
+    compare,
     dashboard,
     data,
     design,
@@ -43,6 +44,7 @@ app.command("improve", epilog=improve.EPILOG)(improve.improve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
+app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("dashboard", epilog=dashboard.EPILOG)(dashboard.dashboard)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("bench")(bench.bench)

@@ -121,11 +121,12 @@ def join(states: list[WalkState]) -> WalkState:
             np.concatenate([goal.at_most for goal in goals]),
             np.concatenate([goal.max_change for goal in goals]),
         ),
-        prediction=_join_predictions(predictions),
+        prediction=join_predictions(predictions),
     )
 
 
-def _join_predictions(predictions: list[Prediction]) -> Prediction:
+def join_predictions(predictions: list[Prediction]) -> Prediction:
+    """Several batches of answers of one version as one."""
     versions = {prediction.version for prediction in predictions}
     if len(versions) > 1:
         raise ValueError(f"predictions of several versions can't be joined: {sorted(versions)}")

@@ -6,8 +6,11 @@ import yaml
 from aimat_ray.config import load_settings
 
 FOLDER = Path(__file__).parents[2] / "tune_configs"
-# Files that name bases are sweeps: tests/unit/sweep/test_sweep_settings.py.
-RUNS = sorted(path for path in FOLDER.glob("*.yaml") if "bases" not in yaml.safe_load(path.read_text()))
+# Files that name bases are sweeps (tests/unit/sweep/test_sweep_settings.py), those that name methods contests
+# (tests/unit/contest/test_contest_settings.py).
+RUNS = sorted(
+    path for path in FOLDER.glob("*.yaml") if not {"bases", "methods"} & set(yaml.safe_load(path.read_text()))
+)
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)

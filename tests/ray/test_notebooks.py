@@ -1,4 +1,4 @@
-"""Notebooks 01 to 03, executed at a small budget on the synthetic world."""
+"""Notebooks 01 to 04, executed at a small budget on the synthetic world."""
 
 from __future__ import annotations
 
@@ -57,3 +57,11 @@ def test_read_a_sweep(finished_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "Zr-s0" in text and "Cu-s0" in text
     assert "core hours in all" in text
     assert pictures == 2
+
+
+def test_case_study(aimat_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, pictures = execute("04_case_study", monkeypatch, data="oracle")
+    assert "SYNTHETIC data" in text
+    assert "Fe: yield strength (MPa) changes by" in text and "W: elongation (%) changes by" in text
+    assert "caution:" in text
+    assert pictures == 1
