@@ -189,7 +189,11 @@ class Ensemble:
         return Answer(p, route, mean, spread, members)
 
     def combine(
-        self, members: Mapping[str, FloatArray], route: FloatArray, scales: Mapping[str, FloatArray]
+        self,
+        members: Mapping[str, FloatArray],
+        route: FloatArray,
+        scales: Mapping[str, FloatArray],
+        weights: Mapping[str, float] | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Weighted mean over the members that serve a property, and their spread around it, [B, P] each.
 
@@ -200,6 +204,7 @@ class Ensemble:
             members: What each member says, name to [B, P].
             route: Weight of the members for feasible rows, [B].
             scales: Factor per member and property, name to [P]; 1 where a member has none.
+            weights: Further weight of each member; 1 where it has none.
         """
         shape = (len(route), len(self.properties))
         total, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -210,7 +215,7 @@ class Ensemble:
             served = np.isfinite(raw)
             value = np.where(served, raw, 0.0) * scales.get(name, 1.0)
             weight = np.maximum(sides[rows], _TINY_WEIGHT)[:, None] / sharing[rows]
-            weight = np.where(served, weight, 0.0)
+            weight = np.where(served, weight * (weights or {}).get(name, 1.0), 0.0)
             total += weight
             first += weight * value
             second += weight * value**2

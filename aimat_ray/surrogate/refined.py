@@ -51,7 +51,15 @@ class PickedSpace(FeatureSpace):
 
 
 class PropertyModels(Ensemble):
-    """The members that a recipe gives to one property; no class model and no router of its own."""
+    """The members that a recipe gives to one property; no class model and no router of its own.
+
+    Attributes:
+        weights: Weight of each member (see `stacking`); 1 where it has none.
+    """
+
+    def __init__(self, recipe: str, space: FeatureSpace, properties: tuple[str, ...]) -> None:
+        super().__init__(recipe, space, properties)
+        self.weights: dict[str, float] = {}
 
     def fit_property(self, target: int, rows: TrainingRows, seed: tuple[int, ...], jointly: bool = False) -> Self:
         """Fit the members of one property.
@@ -62,7 +70,7 @@ class PropertyModels(Ensemble):
             seed: Numbers that name this fit.
             jointly: Fit them on every property that they serve in the recipe, as a bundle does, not on this one alone.
         """
-        self._models, self._served, self.scales = {}, {}, {}
+        self._models, self._served, self.scales, self.weights = {}, {}, {}, {}
         everything = np.ones(len(rows.values), dtype=bool)
         members = self.recipe.members_of(self.properties[target])
         for number, spec in enumerate(self.recipe.members, start=1):
@@ -94,6 +102,20 @@ class PropertyModels(Ensemble):
     def members(self, inputs: FloatArray) -> dict[str, FloatArray]:
         """What each member says about inputs [B, F], name to [B, P]; NaN for the other properties."""
         return dict(self.predict(inputs).members)
+
+    def state(self) -> ModelState:
+        """Everything needed to predict."""
+        plain = super().state()
+        return ModelState(
+            plain.kind, meta={**plain.meta, "weights": self.weights}, arrays=plain.arrays, children=plain.children
+        )
+
+    @classmethod
+    def from_state(cls, state: ModelState) -> Self:
+        """The models that `state` came from."""
+        models = super().from_state(state)
+        models.weights = {name: float(weight) for name, weight in state.meta.get("weights", {}).items()}
+        return models
 
 
 @dataclass(frozen=True)
@@ -143,7 +165,7 @@ class RefinedEnsemble:
         for refinement in self.refinements:
             p, models = refinement.target, refinement.models
             said = models.members(inputs)
-            new_mean, new_spread = models.combine(said, answer.route, models.scales)
+            new_mean, new_spread = models.combine(said, answer.route, models.scales, models.weights)
             mean[:, p], spread[:, p] = new_mean[:, p], new_spread[:, p]
             members |= {f"{name}*": values for name, values in said.items()}
         return Answer(answer.p_feasible, answer.route, mean, spread, members)

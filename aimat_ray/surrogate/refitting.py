@@ -25,6 +25,7 @@ from aimat_ray.surrogate.fitting import fitting_folds, inflation, plausible_rang
 from aimat_ray.surrogate.manifest import Score
 from aimat_ray.surrogate.out_of_fold import member_scales, training_rows
 from aimat_ray.surrogate.refined import PickedSpace, PropertyModels, RefinedEnsemble, Refinement, base_of, picks_of
+from aimat_ray.surrogate.stacking import stacked_weights
 from aimat_ray.surrogate.validation import coverage, score_regression
 
 Say = Callable[[str], None]
@@ -64,11 +65,12 @@ class Refit:
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """Predictions for what each fold left out, [N] each, the factors of the members, and the models of the folds."""
+    """Predictions for what each fold left out, [N] each, factors and weights of the members, and the folds' models."""
 
     mean: FloatArray
     spread: FloatArray
     scales: dict[str, FloatArray]
+    weights: dict[str, float]
     models: tuple[PropertyModels, ...] = ()
 
     def variance(self, at_frac: FloatArray, route: FloatArray, p: int) -> float:
@@ -80,7 +82,7 @@ class LeftOut:
         said = []
         for models in self.models:
             inputs = models.space.transform(at_frac)
-            said.append(models.combine(models.members(inputs), route, self.scales)[0][:, p])
+            said.append(models.combine(models.members(inputs), route, self.scales, self.weights)[0][:, p])
         return float(np.mean(np.var(said, axis=0, ddof=1)))
 
 
@@ -133,7 +135,7 @@ def property_rows(
         router = PropertyModels(ensemble.recipe_name, space, problem.property_keys).fit_router(train, (seed, k + 1))
         if (said := router.route(rows.inputs[test])) is not None:
             route[test] = said
-    nothing = LeftOut(route, route, {})
+    nothing = LeftOut(route, route, {}, {})
     prepared = PropertyRows(target, np.array(data.regression.at_frac), folds, distance, route, rows, nothing)
     picks = picks_of(bundle._parts.ensemble).get(target, ())
     in_use = _left_out(ensemble.recipe_name, problem, ensemble.space.names, prepared, picks, seed)
@@ -176,6 +178,7 @@ def refit_property(
     mse = [float(square.mean()) for square in squares]
     models = _fit(ensemble.recipe_name, problem, ensemble.space.names, prepared, after, (seed + _FIT_STREAM, 0))
     models.scales = {name: scale for name, scale in left[1].scales.items() if name in models.names}
+    models.weights = {name: weight for name, weight in left[1].weights.items() if name in models.names}
     share = _coverage(bundle, problem, prepared, left[1])
     route = ensemble.predict(ensemble.space.transform(region)).route
     variances = [side.variance(region, route, p) for side in left]
@@ -232,14 +235,21 @@ def _left_out(
             members.setdefault(name, np.full(rows.values.shape, np.nan))[test] = values
         fitted.append(models)
     mean, spread = np.full(len(rows.values), np.nan), np.full(len(rows.values), np.nan)
+
+    def factors(models: PropertyModels, chosen: NDArray[np.bool_]) -> tuple[dict[str, FloatArray], dict[str, float]]:
+        scales = member_scales(models, members, rows, chosen)
+        # What was never refined weighs its members as the recipe does.
+        given = (models, members, prepared.route, scales, rows.values[:, p], p, chosen)
+        return scales, stacked_weights(*given) if picks else {}
+
     for k, models in enumerate(fitted):
         test = folds.regression == k
-        scales = member_scales(models, members, rows, ~test)
         said = {name: values[test] for name, values in members.items() if name in models.names}
-        fold_mean, fold_spread = models.combine(said, prepared.route[test], scales)
+        # From the other folds, so that a row's own value takes no part in its prediction.
+        fold_mean, fold_spread = models.combine(said, prepared.route[test], *factors(models, ~test))
         mean[test], spread[test] = fold_mean[:, p], fold_spread[:, p]
     everything = np.ones(len(rows.values), dtype=bool)
-    return LeftOut(mean, spread, member_scales(fitted[0], members, rows, everything), tuple(fitted))
+    return LeftOut(mean, spread, *factors(fitted[0], everything), tuple(fitted))
 
 
 def _residuals(prepared: PropertyRows, left: LeftOut) -> Residuals:
