@@ -20,8 +20,8 @@ from aimat_ray.rl.prepare import Workbench, read_inputs
 from aimat_ray.surrogate.bundle import SurrogateBundle, fit_bundle
 
 BASE, PROPERTY = "Zr", "tg_k"
-# Tg rises by 600 K from weakly to strongly attracting alloys, most of it between -15 and -35 kJ/mol. Measured alloys lie
-# on both sides: who sees the enthalpy can learn it, and agents walk onto the plateau, not beyond what was measured.
+# Tg rises by 600 K from weakly to strongly attracting alloys, most of it between -15 and -35 kJ/mol.
+# Alloys are measured on both sides: who sees the enthalpy can learn it, and agents walk onto the plateau, not beyond.
 SPOT = BlindSpot(PROPERTY, "enthalpy", size=-300.0, centre=-25.0, width=10.0)
 # Everything that is made of pair enthalpies: what a surrogate without Miedema's table could not know.
 UNSEEN = (

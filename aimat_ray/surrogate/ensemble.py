@@ -176,9 +176,7 @@ class Ensemble:
         """Predict from inputs [B, F]."""
         views = _Views(self.space, inputs)
         p = self._p_feasible(views)
-        route = p
-        if self._router is not None and self.recipe.router is not None:
-            route = self._router.predict(views.of(self.recipe.router.view, self._router))
+        route = self._routed(views, p)
         members: dict[str, FloatArray] = {}
         for name, model in self._models.items():
             spec = self.spec(name)
@@ -187,6 +185,18 @@ class Ensemble:
             members[name][:, self._served[name]] = np.exp(values) if spec.log else values
         mean, spread = self.combine(members, route, self.scales)
         return Answer(p, route, mean, spread, members)
+
+    def route(self, inputs: FloatArray) -> FloatArray:
+        """Weight of the members for feasible rows, inputs [B, F] -> [B]."""
+        views = _Views(self.space, inputs)
+        return self._routed(views, None)
+
+    def _routed(self, views: _Views, p_feasible: FloatArray | None) -> FloatArray:
+        """What the router says; where there is none, the class probability."""
+        if self._router is not None and self.recipe.router is not None:
+            said: FloatArray = self._router.predict(views.of(self.recipe.router.view, self._router))
+            return said
+        return self._p_feasible(views) if p_feasible is None else p_feasible
 
     def combine(
         self,

@@ -93,11 +93,16 @@ class PropertyModels(Ensemble):
         self._fit_router(rows, np.random.default_rng((*seed, 99)))
         return self
 
-    def route(self, inputs: FloatArray) -> FloatArray | None:
+    def router_says(self, inputs: FloatArray) -> FloatArray | None:
         """Weight of the members for feasible rows, [B, F] -> [B]; None for a recipe without a router."""
         if self._router is None or self.recipe.router is None:
             return None
         return np.asarray(self._router.predict(self.space.view(inputs, self.recipe.router.view)), np.float64)
+
+    @property
+    def routed(self) -> bool:
+        """Whether it matters how much an alloy resembles feasible rows."""
+        return any(self.spec(name).rows != "all" for name in self.names)
 
     def members(self, inputs: FloatArray) -> dict[str, FloatArray]:
         """What each member says about inputs [B, F], name to [B, P]; NaN for the other properties."""
@@ -169,6 +174,15 @@ class RefinedEnsemble:
             mean[:, p], spread[:, p] = new_mean[:, p], new_spread[:, p]
             members |= {f"{name}*": values for name, values in said.items()}
         return Answer(answer.p_feasible, answer.route, mean, spread, members)
+
+    def predict_refined(self, inputs: FloatArray, target: int) -> tuple[FloatArray, FloatArray]:
+        """Mean and spread of one refined property, [B] each, without the work for all others."""
+        models = next(refinement.models for refinement in self.refinements if refinement.target == target)
+        said, route = models.members(inputs), np.ones(len(inputs))
+        if models.routed:
+            route = self.base.route(np.ascontiguousarray(inputs[:, : self.space.width]))
+        mean, spread = models.combine(said, route, models.scales, models.weights)
+        return mean[:, target], spread[:, target]
 
     def state(self) -> ModelState:
         """Everything needed to predict."""
