@@ -12,11 +12,9 @@ import shutil
 
 import numpy as np
 from _parts import entry, say
-from _planted import BASE, PROPERTY, bench_of, folder, lean_bundle, planted_data, settings_for
+from _planted import BASE, PROPERTY, bench_of, folder, goal_k, lean_bundle, planted_data, settings_for, starts
 
 from aimat_ray.config import VarianceTriggerSettings
-from aimat_ray.env.legality import Limits
-from aimat_ray.env.start import sample_starts
 from aimat_ray.refine.audit import FILE_NAME, read
 from aimat_ray.refine.companion import AmrCompanion
 from aimat_ray.refine.triggers import variance_ratios
@@ -31,13 +29,12 @@ DEFAULT = False  # a quarter of an hour
 LIMIT = VarianceTriggerSettings().threshold
 STEPS = int(os.environ.get("AIMAT_BENCH_STEPS", "12000"))
 ELSEWHERE = ("Cu", "Mg", "Ni", "La", "Ca", "Ce", "Pd", "Fe")
-DRAWS = 400
 
 
 def main() -> list[dict]:
     data = planted_data()
     bundle = lean_bundle(data, say)
-    goal = goal_k(data, bundle)
+    goal = goal_k(data)
     settings = settings_for(goal, STEPS, seed=0, **{"refine.adviser": "statistical", "refine.wait": True})
     run = RunDirectory(folder("blind-spot"))
     bench = bench_of(data, bundle, settings)
@@ -128,23 +125,6 @@ def elsewhere(data, bundle):
     p = data.problem.property_keys.index(PROPERTY)
     reference = spread_in_domain(bundle, data)
     return {b: float(variance_ratios(starts(data, bundle, b).spread, reference)[p]) for b in ELSEWHERE}
-
-
-def starts(data, bundle, base):
-    """Predictions for feasible starts of a base."""
-    window, rng = data.windows[base], np.random.default_rng(1)
-    limits = Limits(
-        np.tile(window.lower, (DRAWS, 1)), np.tile(window.upper, (DRAWS, 1)),
-        np.full(DRAWS, data.problem.element_index[base]), np.full(DRAWS, max(3, window.max_elements)),
-    )  # fmt: skip
-    prediction = bundle.predict(sample_starts(limits, rng)[0])
-    return prediction.rows(prediction.p_feasible >= 0.5)
-
-
-def goal_k(data, bundle):
-    """A demanding goal: what the first surrogate predicts for the best hundredth of the starts."""
-    p = data.problem.property_keys.index(PROPERTY)
-    return float(np.percentile(starts(data, bundle, BASE).mean[:, p], 99))
 
 
 if __name__ == "__main__":
