@@ -5,7 +5,8 @@ both. A walk counts on OracleWorld where it claims its goal and truth agrees, wh
 walked with; on the measured table (--data DIR) where it claims its goal and the independent judge agrees. No bar: what
 is, is told.
 
-    python benchmarks/amr_kbr_ablation.py [--data oracle] [--seeds 5] [--steps 10000] [--base Zr]
+    python benchmarks/amr_kbr_ablation.py [--data oracle] [--seeds 5] [--steps 10000] [--base Zr] [--loops without amr]
+    python benchmarks/amr_kbr_ablation.py --data planted    # the world of amr_blind_spot.py, where AMR has work to do
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from _parts import entry, say
+from _planted import BASE, PROPERTY, bench_of, goal_k, lean_bundle, planted_data
 from scipy import stats
 
 from aimat_ray.config import DesignSettings, load_settings
@@ -51,13 +53,21 @@ def quiet(line: str) -> None:
     """Say nothing."""
 
 
-def measure(settings: DesignSettings) -> dict[str, float]:
+def workbench(settings: DesignSettings, planted: bool) -> Workbench:
+    """What a run works with; with `planted`, a surrogate that can't see the law behind the goal."""
+    if not planted:
+        return prepare(read_inputs(settings, quiet), quiet)
+    data = planted_data()
+    return bench_of(data, lean_bundle(data, say), settings)
+
+
+def measure(settings: DesignSettings, planted: bool = False) -> dict[str, float]:
     """Train one agent and count where its walks end."""
     companion = companion_for(settings, quiet)
     try:
         with tempfile.TemporaryDirectory() as folder:
             run = RunDirectory(Path(folder) / "run")
-            bench = companion.join(prepare(read_inputs(settings, quiet), quiet), run, resume=False)
+            bench = companion.join(workbench(settings, planted), run, resume=False)
             before = bench.predictor.version
             archive = search_archive(bench, quiet)
             algorithm = build_algorithm(bench, make_labeler(bench, archive))
@@ -98,28 +108,33 @@ def difference(loop: list[float], without: list[float]) -> str:
 def main() -> list[dict[str, Any]]:
     """Measure all loops and seeds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", default="oracle", help="oracle: a world per seed; or the folder of a measured table")
+    parser.add_argument("--data", default="oracle", help="oracle (a world per seed), planted, or a table's folder")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--base", default="Zr")
     parser.add_argument("--worlds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--loops", nargs="+", choices=tuple(LOOPS), default=list(LOOPS))
     options = parser.parse_args()
-    found: dict[str, list[dict[str, float]]] = {loop: [] for loop in LOOPS}
+    planted = options.data == "planted"
+    found: dict[str, list[dict[str, float]]] = {loop: [] for loop in options.loops}
     with ray_running(num_cpus=2):
         for seed in range(options.seeds):
             world = options.worlds[seed % len(options.worlds)]
-            data = f"oracle:{world}" if options.data == "oracle" else options.data
-            about = {"data": data, "seed": seed, "base": options.base, "steps": options.steps}
+            about = {"seed": seed, "base": options.base, "steps": options.steps}
             about |= {"evaluation.episodes": 100, "evaluation.seeds": 1}
-            for loop, given in LOOPS.items():
-                found[loop].append(measure(load_settings(None, about | given)))
+            if planted:
+                about |= {"base": BASE, "data": "oracle:0", "goal": f"{PROPERTY}>={goal_k():.0f}"}
+            else:
+                about["data"] = f"oracle:{world}" if options.data == "oracle" else options.data
+            for loop in options.loops:
+                found[loop].append(measure(load_settings(None, about | LOOPS[loop]), planted))
                 say(f"seed {seed}, {loop}: {found[loop][-1]}")
     success = {loop: [result["success"] for result in results] for loop, results in found.items()}
-    kind = "true success" if options.data == "oracle" else "judge-confirmed success"
+    kind = "true success" if planted or options.data == "oracle" else "judge-confirmed success"
     return [
         entry(
             f"ablation_{loop.replace('+', '_')}", float(np.mean(values)), kind, None, True,
-            {"difference": difference(values, success["without"]), "seeds": found[loop], "steps": options.steps},
+            {"difference": difference(values, success[options.loops[0]]), "seeds": found[loop], "steps": options.steps},
         )
         for loop, values in success.items()
     ]  # fmt: skip

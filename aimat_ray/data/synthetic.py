@@ -112,8 +112,9 @@ class BlindSpot:
         property_key: The property.
         quantity: What it depends on: enthalpy (of mixing, kJ/mol), size (mismatch, %), en (mismatch), entropy, vec.
         size: Largest change of the property, in its unit.
-        centre: Where the law is zero.
-        width: The law is size * tanh((quantity - centre) / width).
+        centre: Where the law is half way.
+        width: The law is offset + size * tanh((quantity - centre) / width).
+        offset: Added to every alloy, to keep the property where measurements of it can lie.
     """
 
     property_key: str
@@ -121,10 +122,11 @@ class BlindSpot:
     size: float = 500.0
     centre: float = -30.0
     width: float = 8.0
+    offset: float = 0.0
 
     def law(self, quantity: FloatArray) -> FloatArray:
         """What is added."""
-        return self.size * np.tanh((quantity - self.centre) / self.width)
+        return self.offset + self.size * np.tanh((quantity - self.centre) / self.width)
 
 
 def _hinge(x: FloatArray, width: float) -> FloatArray:

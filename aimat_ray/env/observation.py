@@ -13,6 +13,7 @@ from aimat_ray.prediction import Prediction
 
 Float32Array = NDArray[np.float32]
 DISPLACEMENT_SCALE, CHANGE_LEFT_SCALE = 10.0, 5.0
+CLIP = 10.0  # no entry lies further from zero
 
 
 @dataclass(frozen=True)
@@ -120,4 +121,4 @@ def build_observation(
     left = np.where(limited, np.where(limited, goals.max_change, 0.0) - 0.5 * np.abs(displacement).sum(axis=1), 1.0)
     out[:, blocks["change_left"]] = (CHANGE_LEFT_SCALE * left[:, None]).clip(-1, 1)
     out[:, blocks["displacement"]] = np.where(limited[:, None], displacement * DISPLACEMENT_SCALE, 0.0)
-    return np.clip(out, -10, 10, out=out)
+    return np.clip(out, -CLIP, CLIP, out=out)

@@ -32,6 +32,7 @@ from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
 from aimat_ray.rl.td3 import TD3
 from aimat_ray.search.archive import Archive
+from aimat_ray.surrogate.changed import changed_property
 
 logger = logging.getLogger(__name__)
 CHECKS_PER_RUN = 20  # at most; a check costs some milliseconds
@@ -192,8 +193,9 @@ class AmrCompanion(Alone):
         if labeler is not None:
             algorithm.env_runner_group.foreach_env_runner(lambda r: _set_labeler(r, labeler))
         done = recompute(
-            algorithm.buffer, training_task(bench.task), bench.predictor, labeler, threads=os.cpu_count() or 1
-        )
+            algorithm.buffer, training_task(bench.task), bench.predictor, labeler, threads=os.cpu_count() or 1,
+            changed=changed_property(self._bench.bundle, bench.bundle),
+        )  # fmt: skip
         if algorithm.buffer.n_trusted:
             experience = pool_experience(bench)
             algorithm.set_trusted(trusted_columns(experience, labeler if _stores_labels(algorithm) else None))

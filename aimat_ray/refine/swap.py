@@ -8,7 +8,6 @@ environment would have made them.
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +20,9 @@ from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, judge, observe, reward_of
 from aimat_ray.experience.buffer import FlatReplayBuffer
-from aimat_ray.prediction import ARRAY_FIELDS, Prediction, Predictor, from_columns
+from aimat_ray.prediction import Prediction, Predictor
+from aimat_ray.refine.carry import carried, in_chunks
+from aimat_ray.surrogate.changed import ChangedProperty
 
 _CHUNK = 8_192
 _DISPLACEMENT_SCALE = 10.0  # of the observation's block, see env/observation.py
@@ -47,7 +48,12 @@ class Recomputed:
 
 
 def recompute(
-    buffer: FlatReplayBuffer, task: DesignTask, predictor: Predictor, labeler: Labeler | None, threads: int = 1
+    buffer: FlatReplayBuffer,
+    task: DesignTask,
+    predictor: Predictor,
+    labeler: Labeler | None,
+    threads: int = 1,
+    changed: ChangedProperty | None = None,
 ) -> Recomputed:
     """Recompute the live rows of a replay buffer.
 
@@ -57,12 +63,14 @@ def recompute(
         predictor: The surrogate, already on its new version.
         labeler: Gives new labels where the buffer keeps some; None gives none.
         threads: Chunks of predictions in flight.
+        changed: The one property in which the predictor differs from the version that all rows are of; what else the
+            observations tell is carried over. None predicts everything.
     """
     began = time.monotonic()
     n = len(buffer)
     if n == 0:
         return Recomputed(predictor.version, 0, 0, 0.0, 0.0)
-    at_frac, index, predictions = _predict_all(buffer, task, predictor, threads)
+    at_frac, index, predictions = _predict_all(buffer, task, predictor, threads, changed)
     columns: dict[str, list[NDArray[Any]]] = {}
     for first in range(0, n, _CHUNK):
         rows = slice(first, min(first + _CHUNK, n))
@@ -76,7 +84,7 @@ def recompute(
 
 
 def _predict_all(
-    buffer: FlatReplayBuffer, task: DesignTask, predictor: Predictor, threads: int
+    buffer: FlatReplayBuffer, task: DesignTask, predictor: Predictor, threads: int, changed: ChangedProperty | None
 ) -> tuple[FloatArray, NDArray[np.intp], Prediction]:
     """Every different composition once: compositions [U, E], position of both ends of each row [2, N], predictions."""
     where = task.layout.blocks["at_frac"]
@@ -85,11 +93,20 @@ def _predict_all(
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     at_frac = both[first].astype(np.float64)
     at_frac /= at_frac.sum(axis=1, keepdims=True)
-    chunks = [at_frac[i : i + _CHUNK] for i in range(0, len(at_frac), _CHUNK)]
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        parts = list(pool.map(predictor.predict, chunks))
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAY_FIELDS}
-    return at_frac, inverse.reshape(2, len(buffer)), from_columns(arrays, parts[0].version)
+    # A robust reward needs intervals and domain, which observations don't tell.
+    if changed is None or changed.version != predictor.version or task.settings.reward.robust:
+        predictions = in_chunks(predictor.predict, at_frac, threads)
+    else:
+        predictions = carried(task, _rows_of(buffer, first), at_frac, predictor, changed, threads)
+    return at_frac, inverse.reshape(2, len(buffer)), predictions
+
+
+def _rows_of(buffer: FlatReplayBuffer, positions: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Observations at positions of both columns laid end to end, [U, O]."""
+    later = positions >= len(buffer)
+    rows = buffer.column("obs")[np.where(later, 0, positions)]
+    rows[later] = buffer.column("next_obs")[positions[later] - len(buffer)]
+    return rows
 
 
 def _relive(

@@ -17,6 +17,7 @@ from aimat_ray.refine.records import Seen, Trigger, TriggerKind
 FloatArray = NDArray[np.float64]
 _KEPT_COMPOSITIONS = 48
 _KEPT_POINTS = 128
+_TAIL_PERCENT = 5.0  # of the steps at each end, whose extremes don't count
 _LEAST_POINTS = 64  # steps below which a correlation says nothing
 
 
@@ -61,12 +62,23 @@ def variance_ratios(spread: FloatArray, reference: FloatArray) -> FloatArray:
 
 
 def correlation(to_go: FloatArray, value: FloatArray) -> float:
-    """Pearson r of rewards to go with critic values; NaN for too few steps or where one of them does not vary."""
+    """Pearson r of rewards to go with critic values; NaN for too few steps or where one of them does not vary.
+
+    The outermost twentieth at each end is pulled in first (a winsorised correlation). Exploration now and then drives
+    an agent out of the feasible alloys, which costs many times what else tells two steps apart; no critic can foresee
+    the noise, and a few such steps would decide on r.
+    """
     known = np.isfinite(to_go) & np.isfinite(value)
-    x, y = to_go[known], value[known]
+    x, y = _pulled_in(to_go[known]), _pulled_in(value[known])
     if len(x) < _LEAST_POINTS or np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
         return float("nan")
     return float(np.corrcoef(x, y)[0, 1])
+
+
+def _pulled_in(values: FloatArray) -> FloatArray:
+    if not len(values):
+        return values
+    return np.clip(values, *np.percentile(values, [_TAIL_PERCENT, 100 - _TAIL_PERCENT]))
 
 
 def rewards_to_go(

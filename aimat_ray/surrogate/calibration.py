@@ -148,9 +148,14 @@ class IntervalCalibrator:
         return changed
 
     @property
+    def plausible(self) -> FloatArray:
+        """Lowest and highest plausible value of each property, [P, 2]; no interval ends outside."""
+        return np.asarray(self._arrays["plausible"])
+
+    @property
     def widest(self) -> FloatArray:
         """The plausible width of each property, [P]: the spread of what is not known at all."""
-        low, high = self._arrays["plausible"].T
+        low, high = self.plausible.T
         return np.asarray(high - low)
 
     def state(self) -> ModelState:

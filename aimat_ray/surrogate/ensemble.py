@@ -176,9 +176,7 @@ class Ensemble:
         """Predict from inputs [B, F]."""
         views = _Views(self.space, inputs)
         p = self._p_feasible(views)
-        route = p
-        if self._router is not None and self.recipe.router is not None:
-            route = self._router.predict(views.of(self.recipe.router.view, self._router))
+        route = self._routed(views, p)
         members: dict[str, FloatArray] = {}
         for name, model in self._models.items():
             spec = self.spec(name)
@@ -188,8 +186,24 @@ class Ensemble:
         mean, spread = self.combine(members, route, self.scales)
         return Answer(p, route, mean, spread, members)
 
+    def route(self, inputs: FloatArray) -> FloatArray:
+        """Weight of the members for feasible rows, inputs [B, F] -> [B]."""
+        views = _Views(self.space, inputs)
+        return self._routed(views, None)
+
+    def _routed(self, views: _Views, p_feasible: FloatArray | None) -> FloatArray:
+        """What the router says; where there is none, the class probability."""
+        if self._router is not None and self.recipe.router is not None:
+            said: FloatArray = self._router.predict(views.of(self.recipe.router.view, self._router))
+            return said
+        return self._p_feasible(views) if p_feasible is None else p_feasible
+
     def combine(
-        self, members: Mapping[str, FloatArray], route: FloatArray, scales: Mapping[str, FloatArray]
+        self,
+        members: Mapping[str, FloatArray],
+        route: FloatArray,
+        scales: Mapping[str, FloatArray],
+        weights: Mapping[str, float] | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Weighted mean over the members that serve a property, and their spread around it, [B, P] each.
 
@@ -200,6 +214,7 @@ class Ensemble:
             members: What each member says, name to [B, P].
             route: Weight of the members for feasible rows, [B].
             scales: Factor per member and property, name to [P]; 1 where a member has none.
+            weights: Further weight of each member; 1 where it has none.
         """
         shape = (len(route), len(self.properties))
         total, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -210,7 +225,7 @@ class Ensemble:
             served = np.isfinite(raw)
             value = np.where(served, raw, 0.0) * scales.get(name, 1.0)
             weight = np.maximum(sides[rows], _TINY_WEIGHT)[:, None] / sharing[rows]
-            weight = np.where(served, weight, 0.0)
+            weight = np.where(served, weight * (weights or {}).get(name, 1.0), 0.0)
             total += weight
             first += weight * value
             second += weight * value**2

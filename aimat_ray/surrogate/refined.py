@@ -51,7 +51,15 @@ class PickedSpace(FeatureSpace):
 
 
 class PropertyModels(Ensemble):
-    """The members that a recipe gives to one property; no class model and no router of its own."""
+    """The members that a recipe gives to one property; no class model and no router of its own.
+
+    Attributes:
+        weights: Weight of each member (see `stacking`); 1 where it has none.
+    """
+
+    def __init__(self, recipe: str, space: FeatureSpace, properties: tuple[str, ...]) -> None:
+        super().__init__(recipe, space, properties)
+        self.weights: dict[str, float] = {}
 
     def fit_property(self, target: int, rows: TrainingRows, seed: tuple[int, ...], jointly: bool = False) -> Self:
         """Fit the members of one property.
@@ -62,7 +70,7 @@ class PropertyModels(Ensemble):
             seed: Numbers that name this fit.
             jointly: Fit them on every property that they serve in the recipe, as a bundle does, not on this one alone.
         """
-        self._models, self._served, self.scales = {}, {}, {}
+        self._models, self._served, self.scales, self.weights = {}, {}, {}, {}
         everything = np.ones(len(rows.values), dtype=bool)
         members = self.recipe.members_of(self.properties[target])
         for number, spec in enumerate(self.recipe.members, start=1):
@@ -85,15 +93,34 @@ class PropertyModels(Ensemble):
         self._fit_router(rows, np.random.default_rng((*seed, 99)))
         return self
 
-    def route(self, inputs: FloatArray) -> FloatArray | None:
+    def router_says(self, inputs: FloatArray) -> FloatArray | None:
         """Weight of the members for feasible rows, [B, F] -> [B]; None for a recipe without a router."""
         if self._router is None or self.recipe.router is None:
             return None
         return np.asarray(self._router.predict(self.space.view(inputs, self.recipe.router.view)), np.float64)
 
+    @property
+    def routed(self) -> bool:
+        """Whether it matters how much an alloy resembles feasible rows."""
+        return any(self.spec(name).rows != "all" for name in self.names)
+
     def members(self, inputs: FloatArray) -> dict[str, FloatArray]:
         """What each member says about inputs [B, F], name to [B, P]; NaN for the other properties."""
         return dict(self.predict(inputs).members)
+
+    def state(self) -> ModelState:
+        """Everything needed to predict."""
+        plain = super().state()
+        return ModelState(
+            plain.kind, meta={**plain.meta, "weights": self.weights}, arrays=plain.arrays, children=plain.children
+        )
+
+    @classmethod
+    def from_state(cls, state: ModelState) -> Self:
+        """The models that `state` came from."""
+        models = super().from_state(state)
+        models.weights = {name: float(weight) for name, weight in state.meta.get("weights", {}).items()}
+        return models
 
 
 @dataclass(frozen=True)
@@ -143,10 +170,19 @@ class RefinedEnsemble:
         for refinement in self.refinements:
             p, models = refinement.target, refinement.models
             said = models.members(inputs)
-            new_mean, new_spread = models.combine(said, answer.route, models.scales)
+            new_mean, new_spread = models.combine(said, answer.route, models.scales, models.weights)
             mean[:, p], spread[:, p] = new_mean[:, p], new_spread[:, p]
             members |= {f"{name}*": values for name, values in said.items()}
         return Answer(answer.p_feasible, answer.route, mean, spread, members)
+
+    def predict_refined(self, inputs: FloatArray, target: int) -> tuple[FloatArray, FloatArray]:
+        """Mean and spread of one refined property, [B] each, without the work for all others."""
+        models = next(refinement.models for refinement in self.refinements if refinement.target == target)
+        said, route = models.members(inputs), np.ones(len(inputs))
+        if models.routed:
+            route = self.base.route(np.ascontiguousarray(inputs[:, : self.space.width]))
+        mean, spread = models.combine(said, route, models.scales, models.weights)
+        return mean[:, target], spread[:, target]
 
     def state(self) -> ModelState:
         """Everything needed to predict."""

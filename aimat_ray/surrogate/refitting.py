@@ -17,7 +17,7 @@ from aimat_ray.errors import ConfigError
 from aimat_ray.problem import DesignProblem
 from aimat_ray.surrogate.base import FloatArray
 from aimat_ray.surrogate.bundle import SurrogateBundle
-from aimat_ray.surrogate.calibration import IntervalCalibrator, Residuals
+from aimat_ray.surrogate.calibration import IntervalCalibrator, Residuals, conformal_quantile
 from aimat_ray.surrogate.domain import DistanceIndex
 from aimat_ray.surrogate.ensemble import TrainingRows
 from aimat_ray.surrogate.features import FeatureSpace
@@ -25,12 +25,14 @@ from aimat_ray.surrogate.fitting import fitting_folds, inflation, plausible_rang
 from aimat_ray.surrogate.manifest import Score
 from aimat_ray.surrogate.out_of_fold import member_scales, training_rows
 from aimat_ray.surrogate.refined import PickedSpace, PropertyModels, RefinedEnsemble, Refinement, base_of, picks_of
+from aimat_ray.surrogate.stacking import stacked_weights
 from aimat_ray.surrogate.validation import coverage, score_regression
 
 Say = Callable[[str], None]
 _FOLD_STREAM = 31  # folds of the comparison are not those that the bundle was calibrated on
 _FIT_STREAM = 32
 N_BOOTSTRAP = 2_000
+MOST_WIDENING = 1.5  # intervals that need more are no intervals of this model
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +66,12 @@ class Refit:
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """Predictions for what each fold left out, [N] each, the factors of the members, and the models of the folds."""
+    """Predictions for what each fold left out, [N] each, factors and weights of the members, and the folds' models."""
 
     mean: FloatArray
     spread: FloatArray
     scales: dict[str, FloatArray]
+    weights: dict[str, float]
     models: tuple[PropertyModels, ...] = ()
 
     def variance(self, at_frac: FloatArray, route: FloatArray, p: int) -> float:
@@ -80,7 +83,7 @@ class LeftOut:
         said = []
         for models in self.models:
             inputs = models.space.transform(at_frac)
-            said.append(models.combine(models.members(inputs), route, self.scales)[0][:, p])
+            said.append(models.combine(models.members(inputs), route, self.scales, self.weights)[0][:, p])
         return float(np.mean(np.var(said, axis=0, ddof=1)))
 
 
@@ -131,9 +134,9 @@ def property_rows(
         index = DistanceIndex().fit(space.view(train.inputs, "descriptors"), train.values)
         distance[test] = index.query(space.view(rows.inputs[test], "descriptors"))[1][:, target]
         router = PropertyModels(ensemble.recipe_name, space, problem.property_keys).fit_router(train, (seed, k + 1))
-        if (said := router.route(rows.inputs[test])) is not None:
+        if (said := router.router_says(rows.inputs[test])) is not None:
             route[test] = said
-    nothing = LeftOut(route, route, {})
+    nothing = LeftOut(route, route, {}, {})
     prepared = PropertyRows(target, np.array(data.regression.at_frac), folds, distance, route, rows, nothing)
     picks = picks_of(bundle._parts.ensemble).get(target, ())
     in_use = _left_out(ensemble.recipe_name, problem, ensemble.space.names, prepared, picks, seed)
@@ -176,10 +179,11 @@ def refit_property(
     mse = [float(square.mean()) for square in squares]
     models = _fit(ensemble.recipe_name, problem, ensemble.space.names, prepared, after, (seed + _FIT_STREAM, 0))
     models.scales = {name: scale for name, scale in left[1].scales.items() if name in models.names}
-    share = _coverage(bundle, problem, prepared, left[1])
+    models.weights = {name: weight for name, weight in left[1].weights.items() if name in models.names}
+    widening, share = _checked_intervals(bundle, problem, prepared, left[1])
     route = ensemble.predict(ensemble.space.transform(region)).route
     variances = [side.variance(region, route, p) for side in left]
-    retrained = _bundle(bundle, problem, prepared, left[1], Refinement(p, after, models), share)
+    retrained = _bundle(bundle, problem, prepared, left[1], Refinement(p, after, models), widening, share)
     return Refit(
         bundle=retrained, n=int(known.sum()), n_systems=len(np.unique(system[known])),
         rmse_before=mse[0] ** 0.5, rmse_after=mse[1] ** 0.5, gain=1.0 - mse[1] / max(mse[0], 1e-300),
@@ -232,14 +236,21 @@ def _left_out(
             members.setdefault(name, np.full(rows.values.shape, np.nan))[test] = values
         fitted.append(models)
     mean, spread = np.full(len(rows.values), np.nan), np.full(len(rows.values), np.nan)
+
+    def factors(models: PropertyModels, chosen: NDArray[np.bool_]) -> tuple[dict[str, FloatArray], dict[str, float]]:
+        scales = member_scales(models, members, rows, chosen)
+        # What was never refined weighs its members as the recipe does.
+        given = (models, members, prepared.route, scales, rows.values[:, p], p, chosen)
+        return scales, stacked_weights(*given) if picks else {}
+
     for k, models in enumerate(fitted):
         test = folds.regression == k
-        scales = member_scales(models, members, rows, ~test)
         said = {name: values[test] for name, values in members.items() if name in models.names}
-        fold_mean, fold_spread = models.combine(said, prepared.route[test], scales)
+        # From the other folds, so that a row's own value takes no part in its prediction.
+        fold_mean, fold_spread = models.combine(said, prepared.route[test], *factors(models, ~test))
         mean[test], spread[test] = fold_mean[:, p], fold_spread[:, p]
     everything = np.ones(len(rows.values), dtype=bool)
-    return LeftOut(mean, spread, member_scales(fitted[0], members, rows, everything), tuple(fitted))
+    return LeftOut(mean, spread, *factors(fitted[0], everything), tuple(fitted))
 
 
 def _residuals(prepared: PropertyRows, left: LeftOut) -> Residuals:
@@ -248,22 +259,43 @@ def _residuals(prepared: PropertyRows, left: LeftOut) -> Residuals:
     return Residuals(values, *columns, prepared.route, prepared.rows.system)
 
 
-def _calibrator(bundle: SurrogateBundle, problem: DesignProblem, p: int, residuals: Residuals) -> IntervalCalibrator:
-    factor = inflation(bundle.name, problem)[[p]]
+def _calibrator(
+    bundle: SurrogateBundle, problem: DesignProblem, p: int, residuals: Residuals, widening: float
+) -> IntervalCalibrator:
+    factor = inflation(bundle.name, problem)[[p]] * widening
     return IntervalCalibrator().fit(residuals, plausible_range(problem)[[p]], factor)
 
 
-def _coverage(bundle: SurrogateBundle, problem: DesignProblem, prepared: PropertyRows, left: LeftOut) -> float:
+def _checked_intervals(
+    bundle: SurrogateBundle, problem: DesignProblem, prepared: PropertyRows, left: LeftOut
+) -> tuple[float, float]:
+    """Factor on the half-widths, 1 or more, and the share of measured values that the widened intervals hold.
+
+    Intervals of each fold are calibrated on the others. Where they hold less than they promise, all are widened by
+    the factor that was missing, within a limit.
+    """
+    measured = prepared.rows.values[:, prepared.target]
+    lower, upper = _intervals(bundle, problem, prepared, left, 1.0)
+    known = np.isfinite(measured) & np.isfinite(lower) & (upper > lower)
+    missing = np.abs(measured - left.mean)[known] / (0.5 * (upper - lower)[known])
+    widening = float(np.clip(conformal_quantile(missing), 1.0, MOST_WIDENING)) if known.any() else 1.0
+    return widening, coverage(measured, *_intervals(bundle, problem, prepared, left, widening))
+
+
+def _intervals(
+    bundle: SurrogateBundle, problem: DesignProblem, prepared: PropertyRows, left: LeftOut, widening: float
+) -> tuple[FloatArray, FloatArray]:
+    """Ends of each row's interval, [N] each, calibrated on the other folds."""
     p, residuals = prepared.target, _residuals(prepared, left)
     lower, upper = np.full(len(left.mean), np.nan), np.full(len(left.mean), np.nan)
     for k in range(prepared.folds.n_folds):
         test = prepared.folds.regression == k
         side = residuals.rows(test)
-        ends = _calibrator(bundle, problem, p, residuals.rows(~test)).intervals(
+        ends = _calibrator(bundle, problem, p, residuals.rows(~test), widening).intervals(
             side.mean, side.spread, side.distance, side.route
         )
         lower[test], upper[test] = ends[0][:, 0], ends[1][:, 0]
-    return coverage(prepared.rows.values[:, p], lower, upper)
+    return lower, upper
 
 
 def _bundle(
@@ -272,13 +304,14 @@ def _bundle(
     prepared: PropertyRows,
     left: LeftOut,
     refinement: Refinement,
+    widening: float,
     share: float,
 ) -> SurrogateBundle:
     """The bundle with one property's models, intervals and score replaced."""
     p, key, parts = prepared.target, problem.property_keys[prepared.target], bundle._parts
     others = [r for r in getattr(parts.ensemble, "refinements", ()) if r.target != p]
     ensemble = RefinedEnsemble(base_of(parts.ensemble), [*others, refinement])
-    own = _calibrator(bundle, problem, p, _residuals(prepared, left))
+    own = _calibrator(bundle, problem, p, _residuals(prepared, left), widening)
     intervals = parts.intervals.with_property(p, own)
     scored = score_regression(prepared.rows.values[:, p], left.mean, prepared.rows.system)
     score = None if scored is None else Score(split="system", **scored.to_dict())

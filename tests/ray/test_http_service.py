@@ -192,6 +192,27 @@ def test_a_killed_replica_under_load_costs_no_request(http):
     assert http.post("/v1/predict", json=BODY).status_code == 200
 
 
+def test_a_replica_killed_during_a_swap_loses_no_version(http):
+    from ray import serve
+
+    handle = serve.get_deployment_handle("Surrogate", "http-test")
+    before, pid = current(http), handle.status.remote().result()["pid"]
+    after = next(b.version for b in http.bundles if b.version != before)
+    with ThreadPoolExecutor(4) as pool:
+        replies = [pool.submit(http.post, "/v1/predict", json=BODY) for _ in range(10)]
+        http.hub.publish(after)
+        os.kill(pid, signal.SIGKILL)
+        replies += [pool.submit(http.post, "/v1/predict", json=BODY) for _ in range(10)]
+        answered = [reply.result() for reply in replies]
+    # no request is dropped: it is answered, or told to come back (see the test before)
+    assert {reply.status_code for reply in answered} <= {200, 503}
+    assert {reply.json()["surrogate_version"] for reply in answered if reply.status_code == 200} <= {before, after}
+    wait_for(lambda: http.get("/health/ready").status_code == 200)
+    serve_until(http, after)
+    assert current(http) == after
+    assert handle.status.remote().result()["pid"] != pid
+
+
 def test_ray_exports_the_metrics(http, ray_session):
     http.post("/v1/predict", json=BODY)
     port = ray_session.nodes()[0]["MetricsExportPort"]

@@ -131,3 +131,57 @@ def test_an_empty_buffer_needs_nothing(problem):
     task, predictor = small_world(problem)
     buffer = FlatReplayBuffer(transition_schema(task.layout.size, 52), 10, np.random.default_rng(0))
     assert recompute(buffer, task, predictor, None).rows == 0
+
+
+class Changed:
+    """One property of a predictor, as `ChangedProperty` gives it."""
+
+    def __init__(self, predictor, target):
+        self.version, self.target, self._predictor, self.asked = predictor.version, target, predictor, 0
+
+    def predict(self, at_frac):
+        self.asked += len(at_frac)
+        said = self._predictor.predict(at_frac)
+        return said.mean[:, self.target], said.spread[:, self.target]
+
+
+class OnlyCounts:
+    """A predictor that counts whole predictions."""
+
+    def __init__(self, predictor):
+        self.version, self._predictor, self.asked = predictor.version, predictor, 0
+
+    def predict(self, at_frac):
+        self.asked += len(at_frac)
+        return self._predictor.predict(at_frac)
+
+
+@pytest.mark.parametrize("width", [100.0, 0.4], ids=["all told", "some values cut off"])
+def test_carrying_over_what_did_not_change_gives_the_same_as_predicting_all(problem, width):
+    from dataclasses import replace
+
+    task, predictor = small_world(problem)
+    # observations end at ten times the width
+    task = replace(task, scale=replace(task.scale, width=np.full_like(task.scale.width, width)))
+    one, two = lived(task, predictor), lived(task, predictor)
+    other = AnalyticPredictor(second(problem).values, p_feasible=predictor.p_feasible, version="analytic-3")
+    changed, whole = Changed(other, problem.property_keys.index("dmax_mm")), OnlyCounts(other)
+    recompute(one, task, other, None)
+    done = recompute(two, task, whole, None, threads=2, changed=changed)
+    assert changed.asked == done.predictions
+    assert (whole.asked == 0) == (width == 100.0)
+    np.testing.assert_array_equal(one.column("terminateds"), two.column("terminateds"))
+    for name in ("rewards", "obs", "next_obs"):
+        np.testing.assert_allclose(one.column(name), two.column(name), atol=2e-4)
+
+
+def test_robust_rewards_are_predicted_anew(problem):
+    from dataclasses import replace
+
+    task, predictor = small_world(problem)
+    robust = task.settings.reward.model_copy(update={"robust": True})
+    task = replace(task, settings=task.settings.model_copy(update={"reward": robust}))
+    buffer, other = lived(task, predictor, n_steps=10), second(problem)
+    changed, whole = Changed(other, 0), OnlyCounts(other)
+    recompute(buffer, task, whole, None, changed=changed)
+    assert changed.asked == 0 and whole.asked > 0

@@ -1,11 +1,15 @@
 """Refined surrogates: the refined property changes, everything else stays as it was, to the bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted_alloys import planted_bundle, planted_small_data
 
 from aimat_ray.errors import ConfigError
 from aimat_ray.surrogate.bundle import SurrogateBundle
+from aimat_ray.surrogate.calibration import ClassCalibrator
+from aimat_ray.surrogate.changed import changed_property
 from aimat_ray.surrogate.refitting import property_rows, refit_property
 
 pytestmark = pytest.mark.timeout(600)
@@ -94,3 +98,24 @@ def test_unknown_names_are_refused(planted, problem, key, picks):
     with pytest.raises(ConfigError, match=r"no property|unknown descriptor"):
         rows = property_rows(bundle, data, problem, key) if key == "tg" else prepared
         refit_property(bundle, problem, rows, picks, region(planted))
+
+
+def test_what_changed_is_the_refined_property_and_predicts_as_the_bundle_does(refit, planted, problem):
+    _, bundle, _ = planted
+    changed = changed_property(bundle, refit.bundle)
+    assert changed.target == problem.property_keys.index("tg_k") and changed.version == refit.bundle.version
+    at_frac = region(planted)
+    mean, spread = changed.predict(at_frac)
+    whole = refit.bundle.predict(at_frac)
+    np.testing.assert_array_equal(mean, whole.mean[:, changed.target])
+    np.testing.assert_array_equal(spread, whole.spread[:, changed.target])
+
+
+def test_bundles_that_differ_in_more_than_a_refinement_changed_as_a_whole(refit, planted, problem):
+    _, bundle, _ = planted
+    assert changed_property(refit.bundle, refit.bundle) is None
+    assert changed_property(refit.bundle, bundle) is None  # back to the first: nothing of it is refined
+    calibrator = ClassCalibrator(bundle._parts.class_calibrator.slope, 3.0)
+    parts = replace(refit.bundle._parts, class_calibrator=calibrator)
+    other = SurrogateBundle(parts, refit.bundle.manifest.model_copy(update={"version": "", "files": {}}))
+    assert changed_property(bundle, other) is None
