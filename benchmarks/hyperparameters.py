@@ -7,7 +7,7 @@ from the same fresh starts. A walk counts that ends truly feasible and truly at 
 for a success too, as in a run's ledger. The bar holds when the point found does better in two of three repeats, or
 when the search can't tell the default from its best sample (tuning rates of the same starts, 95 %).
 
-    python benchmarks/hyperparameters.py [--repeats 3] [--worlds 0] [--steps 6000] [--samples 8] [--seeds 2]
+    python benchmarks/hyperparameters.py [--repeats 3] [--worlds 1 2] [--steps 6000] [--samples 8] [--seeds 2]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from _parts import entry, say
 
 from aimat_ray.config import DesignSettings, EvaluationSettings
 from aimat_ray.problem import load_problem
-from aimat_ray.registry.runtime import ray_running
+from aimat_ray.registry.runtime import full_priority, ray_running
 from aimat_ray.report.sweep_facts import SweepRun, gather_sweep
 from aimat_ray.rl.methods import test_starts
 from aimat_ray.rl.prepare import Workbench
@@ -125,11 +125,12 @@ def point_value(settings: DesignSettings, key: str) -> Any:
 def main() -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--worlds", type=int, nargs="+", default=[0])
+    parser.add_argument("--worlds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
+    full_priority()
     with ray_running(num_cpus=1):
         repeats = [one_repeat(k, options) for k in range(options.repeats)]
     wins = sum(repeat["found_better"] for repeat in repeats)

@@ -33,6 +33,7 @@ _MAY_CHANGE = {
     "max_concurrent",
     "surrogate_replicas",
     "trial_time_limit_s",
+    "report_every_s",
     "max_failures",
     "track",
 }  # when resumed
