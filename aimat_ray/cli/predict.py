@@ -118,7 +118,7 @@ def _predict_file(
     if out is not None and as_json:
         emit_json({"out": str(out), "n_errors": n_errors})
     if n_errors:
-        console.print(f"[bold red]error:[/] {n_errors} formulas could not be read; see the column 'error'")
+        console.print(f"[bold red]error:[/] {n_errors} formula{'s' * (n_errors > 1)} could not be read; see the column 'error'")
         raise typer.Exit(2)
 
 
