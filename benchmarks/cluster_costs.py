@@ -34,6 +34,7 @@ from aimat_ray.sweep.plan import SweepPlan, make_plan
 from aimat_ray.sweep.settings import SweepSettings
 from aimat_ray.sweep.storage import SweepStorage
 
+DEFAULT = False  # prices for a plan, no bars
 N_HUB_CALLS, N_SERVE_CALLS, VECTOR = 400, 150, 128
 N_TRIALS, FEW_REPORTS, MANY_REPORTS = 6, 1, 101
 

@@ -27,7 +27,7 @@ if os.environ.get("CI"):
 # These share one Ray in the process of the tests; the other tests with Ray start commands that have a Ray of their own.
 _ONE_RAY = (
     "test_comparison", "test_http_service", "test_notebook_service", "test_refinement", "test_registry",
-    "test_shared_service", "test_td3", "test_web_page",
+    "test_shared_service", "test_td3", "test_time_limit", "test_web_page",
 )  # fmt: skip
 
 
