@@ -21,7 +21,7 @@ design: setup
 	$(BIN)/aimat design --base Zr --data oracle --out runs/first
 
 test: setup
-	$(BIN)/python -m pytest -n 2  # one process for what needs Ray, one for the rest
+	$(BIN)/python -m pytest -n 2  # one process for tests around one Ray, one for whole commands, the rest where there is room
 
 slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -18,26 +18,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _agents import mean_interval, trained_policy, walk_ends, workbench
 from _parts import entry, say
-from scipy import stats
 
 from aimat_ray.config import DesignSettings, load_settings
-from aimat_ray.env.episodes import CountingPredictor, run_episodes
-from aimat_ray.registry.client import SurrogateClient
 from aimat_ray.registry.runtime import ray_running
-from aimat_ray.registry.store import SurrogateStore
-from aimat_ray.rl.algorithm import build_algorithm
-from aimat_ray.rl.ledger import true_successes
 from aimat_ray.rl.methods import test_starts
-from aimat_ray.rl.policy import Policy
-from aimat_ray.rl.prepare import BUNDLE_SEED, Workbench, read_inputs
-from aimat_ray.rl.run_dir import RunDirectory
-from aimat_ray.rl.train import train_agent
 
 DEFAULT = False  # an hour, not minutes
 BAR = 2.0
@@ -53,49 +42,6 @@ def settings_of(reward: str, seed: int, options: argparse.Namespace) -> DesignSe
     world = options.worlds[seed % len(options.worlds)]
     about = {"data": f"oracle:{world}", "seed": seed, "base": options.base, "steps": options.steps}
     return load_settings(None, about | _PLAIN | REWARDS[reward])
-
-
-def workbench(settings: DesignSettings) -> Workbench:
-    """What a run works with; the surrogate takes the judge's place too, which no number here depends on."""
-    inputs, store = read_inputs(settings, say), SurrogateStore()
-    bundle = store.get_or_fit("default", inputs.data, inputs.problem, BUNDLE_SEED)
-    client = SurrogateClient.stored(store.root, bundle.version)
-    return Workbench(**vars(inputs), bundle=bundle, judge=bundle, predictor=client)
-
-
-def measure(bench: Workbench, starts: list[Any]) -> dict[str, float]:
-    """Train one agent, follow it from the given starts: share of walks that end truly at the goal, and related ones."""
-    algorithm = build_algorithm(bench)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            train_agent(algorithm, bench, RunDirectory(Path(folder) / "run"), lambda line: None, resume=False)
-        policy = Policy(bench.task, algorithm.actor())
-        true, claimed, sure = [], [], []
-        for start in starts:
-            rng = np.random.default_rng(bench.settings.seed)
-            end = run_episodes(bench.task, CountingPredictor(bench.predictor), start, policy, rng)
-            true.append(true_successes(bench, end.final))
-            claimed.append(end.goal)
-            sure.append(end.final.prediction.in_domain)
-    finally:
-        algorithm.stop()
-    truth, claim = np.concatenate(true), np.concatenate(claimed)
-    return {
-        "true": float(truth.mean()),
-        "claimed": float(claim.mean()),
-        "claimed_and_true": float((claim & truth).mean()),
-        "true_of_claimed": float(truth[claim].mean()) if claim.any() else float("nan"),
-        "in_domain": float(np.concatenate(sure).mean()),
-    }
-
-
-def mean_interval(values: list[float]) -> str:
-    """Mean and 95 % interval (Student's t over seeds)."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return f"{mean:.3f}"
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return f"{mean:.3f} [{max(mean - half, 0):.3f}, {min(mean + half, 1):.3f}]"
 
 
 def ratio_interval(above: list[float], below: list[float]) -> tuple[float, float, float]:
@@ -119,7 +65,9 @@ def main() -> list[dict[str, Any]]:
         for seed in range(options.seeds):
             starts = [start for _, start in test_starts(workbench(settings_of("progress", seed, options)))]
             for reward in REWARDS:
-                found[reward].append(measure(workbench(settings_of(reward, seed, options)), starts))
+                bench = workbench(settings_of(reward, seed, options))
+                with trained_policy(bench) as policy:
+                    found[reward].append(walk_ends(bench, policy, starts))
                 say(f"seed {seed}, {reward}: {found[reward][-1]}")
     true = {reward: [result["true"] for result in results] for reward, results in found.items()}
     ratio, low, high = ratio_interval(true["robust"], true["paper"])

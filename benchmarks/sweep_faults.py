@@ -1,6 +1,6 @@
 """What a sweep does when its processes are killed, one after the other, and its storage is briefly gone.
 
-    python benchmarks/sweep_faults.py [driver raylet head hub replica storage]
+    python benchmarks/sweep_faults.py [driver raylet head hub replica refiner storage]
 
 Each time: three runs on two cores; as soon as one is finished and another has saved something, the fault. Where the
 sweep ends by that, the same command with --resume follows. Then every run must be finished, none twice, and those
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,26 +39,31 @@ TIMEOUT_S = 900.0
 
 @dataclass(frozen=True)
 class Fault:
-    """What is killed: the process whose command line has these words, or nothing (storage)."""
+    """What is killed: the process whose command line has these words, or nothing (storage); and the runs' settings."""
 
     words: str = ""
-    served: bool = False
+    design: dict[str, Any] = field(default_factory=dict)
+
+
+SERVED = {"transport": "serve"}
+# Every run asks for a refinement at its first look, so that the actor has something under way when it is killed.
+REFINED = {"refine": {"adviser": "statistical", "variance": {"threshold": 1.0001, "cooldown": 100_000}}}
 
 
 FAULTS = {
     "driver": Fault(),
     "raylet": Fault("raylet/raylet"),
     "head": Fault("gcs/gcs_server"),
-    "hub": Fault("ray::HubActor", served=True),
-    "replica": Fault("ray::ServeReplica", served=True),
+    "hub": Fault("ray::HubActor", SERVED),
+    "replica": Fault("ray::ServeReplica", SERVED),
+    "refiner": Fault("ray::RefinementActor", REFINED),
     "storage": Fault(),
 }
 
 
 def inflict(name: str, fault: Fault, folder: Path, url: str, gate: Any) -> dict[str, Any]:
     """One sweep with one fault."""
-    design = {"transport": "serve"} if fault.served else {}
-    command = [AIMAT, "sweep", str(sweep_file(folder / "sweep.yaml", BASES, STEPS, design)), "--out", url]
+    command = [AIMAT, "sweep", str(sweep_file(folder / "sweep.yaml", BASES, STEPS, fault.design)), "--out", url]
     runs = local_runs(url)
     shutil.rmtree(runs.parent, ignore_errors=True)  # the scratch folder of an earlier sweep at this address
     began = time.monotonic()

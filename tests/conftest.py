@@ -24,16 +24,25 @@ if os.environ.get("CI"):
     hypothesis_settings.load_profile("ci")
 
 
+# These share one Ray in the process of the tests; the other tests with Ray start commands that have a Ray of their own.
+_ONE_RAY = (
+    "test_comparison", "test_http_service", "test_notebook_service", "test_refinement", "test_registry",
+    "test_shared_service", "test_td3", "test_time_limit", "test_web_page",
+)  # fmt: skip
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n 2`: tests that start a Ray stay in one process; the rest goes where there is room."""
+    """With `-n 2`: tests around one Ray in one process, whole commands in the other, the rest where there is room."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class RayInOneProcess(LoadScopeScheduling):
+    class TwoKindsOfRay(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "ray" if nodeid.startswith(("tests/ray/", "tests/learning/")) else nodeid
+            if not nodeid.startswith(("tests/ray/", "tests/learning/")):
+                return nodeid
+            return "one ray" if Path(nodeid.partition("::")[0]).stem in _ONE_RAY else "commands"
 
-    return RayInOneProcess(config, log)
+    return TwoKindsOfRay(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,8 @@ def _predict_file(
     if out is not None and as_json:
         emit_json({"out": str(out), "n_errors": n_errors})
     if n_errors:
-        console.print(f"[bold red]error:[/] {n_errors} formulas could not be read; see the column 'error'")
+        words = "1 formula" if n_errors == 1 else f"{n_errors} formulas"
+        console.print(f"[bold red]error:[/] {words} could not be read; see the column 'error'")
         raise typer.Exit(2)
 
 

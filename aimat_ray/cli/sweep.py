@@ -57,4 +57,6 @@ def sweep(
             markup=False,
         )
     if outcome["failed"]:
-        raise TrainingError(f"{outcome['failed']} runs failed; their errors are in {storage.root}/tune; try --resume")
+        raise TrainingError(
+            f"{outcome['failed']} runs failed or ran out of time; errors are in {storage.root}/tune; try --resume"
+        )

@@ -195,11 +195,15 @@ def _version(record: Mapping[str, Any], role: str) -> Html | None:
 
 def _costs(facts: SweepFacts) -> Html:
     rows = []
+    spent = _attempts_of(facts)
     for run in facts.runs:
+        attempts, core_seconds = spent.get(run.name, (math.nan, math.nan))
         cells = [
             ("State", "finished" if run.finished else "not finished", False),
             ("Env steps", count(run.env_steps), True),
             ("Training", duration(run.train_seconds), True),
+            ("Attempts", count(attempts), True),
+            ("Core time", duration(core_seconds), True),
             ("Search for goal alloys", count(number(dig(run.facts.evaluation, "archive", "predictions"))), True),
             ("Evaluation", count(evaluation_predictions(run)), True),
             ("Surrogate", el("code", clean(run.facts.files.evaluation.get("surrogate_version") or DASH)), False),
@@ -208,18 +212,23 @@ def _costs(facts: SweepFacts) -> Html:
     rows += [row(el("b", name), [("State", reason, False)]) for name, reason in facts.missing.items()]
     seconds = [run.train_seconds for run in facts.runs if math.isfinite(run.train_seconds)]
     steps = [run.env_steps for run in facts.runs if math.isfinite(run.env_steps)]
-    total = f"{count(sum(steps))} environment steps and {duration(sum(seconds))} of training in all."
+    total = f"{count(sum(steps))} environment steps and {duration(sum(seconds))} of training in all"
+    cores = sum(core_seconds for _, core_seconds in spent.values() if math.isfinite(core_seconds))
+    total += f"; {duration(cores)} of core time." if cores else "."
     heads = [
         ("Run", False),
         ("State", False),
         ("Env steps", True),
         ("Training", True),
+        ("Attempts", True),
+        ("Core time", True),
         ("Search for goal alloys", True),
     ]
     heads += [("Evaluation", True), ("Surrogate", False)]
     words = (
-        "What every run cost. One environment step takes one surrogate prediction; search and evaluation are counted "
-        "in predictions, those of all controls included."
+        "What every run cost. Core time: the cores set aside for it, from start to end of all its attempts. One "
+        "environment step takes one surrogate prediction; search and evaluation are counted in predictions, those of "
+        "all controls included."
     )
     shown = table(heads, rows, words)
     many = len(rows) > OPEN_ROWS
@@ -228,6 +237,12 @@ def _costs(facts: SweepFacts) -> Html:
         el("p", total),
         el("details", el("summary", f"All {plural(len(rows), 'run')}"), shown) if many else shown,
     )
+
+
+def _attempts_of(facts: SweepFacts) -> dict[str, tuple[float, float]]:
+    """Attempts and core seconds by run; a run that was not started by a sweep has signed none."""
+    rows = facts.results.runs.to_dict("records")
+    return {str(row["run"]): (number(row.get("attempts")), 3600.0 * number(row.get("core_hours"))) for row in rows}
 
 
 def evaluation_predictions(run: SweepRun) -> float:

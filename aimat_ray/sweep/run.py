@@ -22,7 +22,7 @@ from aimat_ray.sweep.settings import SweepSettings
 from aimat_ray.sweep.storage import SWEEP_FILE, TUNE, SweepStorage
 from aimat_ray.sweep.tracking import trackers
 from aimat_ray.sweep.trial import run_trial
-from aimat_ray.sweep.watch import Watch
+from aimat_ray.sweep.watch import Watch, out_of_time
 
 if TYPE_CHECKING:
     from aimat_ray.surrogate.bundle import SurrogateBundle
@@ -33,6 +33,7 @@ _MAY_CHANGE = {
     "max_concurrent",
     "surrogate_replicas",
     "trial_time_limit_s",
+    "report_every_s",
     "max_failures",
     "track",
 }  # when resumed
@@ -187,8 +188,10 @@ def tune_runs(
             ),
         )
     results = tuner.fit()
+    limit = plan.settings.trial_time_limit_s
     finished = sum(bool((result.metrics or {}).get("finished")) for result in results) + len(ended)
-    total, failed = len(results) + len(ended), len(results.errors)
+    late = sum(result.error is None and out_of_time(result.metrics or {}, limit) for result in results)
+    total, failed = len(results) + len(ended), len(results.errors) + late
     return {"cases": total, "finished": finished, "failed": failed, "stopped_early": total - finished - failed}
 
 

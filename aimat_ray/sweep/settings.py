@@ -99,6 +99,8 @@ class SweepSettings(Settings):
             for them: runs wait while they answer.
         max_concurrent: Runs at a time; None for as many as the cluster holds.
         trial_time_limit_s: A run that takes longer is ended and counted as failed.
+        report_every_s: A run tells Tune how it goes at most this often, and whenever it has measured itself anew. Each
+            report costs the driver 5 ms, which is what limits a sweep of thousands of runs (scale-design.md).
         max_failures: How often a run that fails, or whose machine does, is continued from its last checkpoint.
         track: Experiment trackers.
     """
@@ -115,6 +117,7 @@ class SweepSettings(Settings):
     surrogate_replicas: Count = 1
     max_concurrent: Count | None = None
     trial_time_limit_s: Positive = 3_600.0
+    report_every_s: Annotated[float, Field(ge=0)] = 5.0
     max_failures: Annotated[int, Field(ge=0)] = 2
     track: TrackSettings = TrackSettings()
 

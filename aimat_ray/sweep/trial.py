@@ -29,6 +29,7 @@ from aimat_ray.rl.td3 import TD3
 from aimat_ray.rl.train import design
 from aimat_ray.search.archive import Archive
 from aimat_ray.sweep.attempts import Attempt
+from aimat_ray.sweep.pace import Pace
 from aimat_ray.sweep.plan import Case, SweepPlan
 from aimat_ray.sweep.storage import FINISHED_FILE, RUN_FILE, RUNS, SweepStorage
 
@@ -132,6 +133,8 @@ class Reporter(Alone):
         self._stored: Path | None = None
         self._offered: Path | None = None
         self._rate: float | None = None
+        self._rate_is_new = False
+        self._pace = Pace(plan.settings.report_every_s)
 
     def start(self, algorithm: TD3, bench: Workbench, archive: Archive | None) -> None:
         """Before the first step, or after a checkpoint was restored."""
@@ -142,7 +145,7 @@ class Reporter(Alone):
         self._interval = max(1, bench.settings.steps // self._plan.settings.tuning_times)
         self._next_measure = (algorithm.env_steps // self._interval + 1) * self._interval
         if algorithm.env_steps and self._plan.settings.tuning_episodes:
-            self._rate = self._measure(algorithm)  # of the policy that the run goes on with, maybe another run's
+            self._measure(algorithm)  # of the policy that the run goes on with, maybe another run's
 
     def after_iteration(self, algorithm: TD3) -> dict[str, Any]:
         """Measure when it is time; store what the last checkpoint left.
@@ -152,7 +155,7 @@ class Reporter(Alone):
         """
         self._attempt.update()
         if self._plan.settings.tuning_episodes and algorithm.env_steps >= self._next_measure:
-            self._rate = self._measure(algorithm)
+            self._measure(algorithm)
             self._next_measure += self._interval
         checkpoint = self._run.last_checkpoint()
         if checkpoint is not None and checkpoint != self._stored:
@@ -171,15 +174,18 @@ class Reporter(Alone):
         offered, self._offered = self._offered, None
         if self._plan.settings.search.scheduler == "pbt" and offered is None:
             return  # at any report the run may be paused, and what came after its last checkpoint would be lost
+        if not self._pace.due(time.monotonic(), urgent=self._rate_is_new or offered is not None):
+            return
+        self._rate_is_new = False
         numbers: dict[str, Any] = {key: value for key, value in row.items() if isinstance(value, int | float)}
         numbers |= {"run": self._run.path.name, "trial_seconds": time.monotonic() - self._began}
         tune.report(numbers, checkpoint=None if offered is None else tune.Checkpoint.from_directory(str(offered)))
 
-    def _measure(self, algorithm: TD3) -> float:
+    def _measure(self, algorithm: TD3) -> None:
         assert self._bench is not None
-        return tuning_rate(
-            self._bench, Policy(self._bench.task, algorithm.actor()), self._plan.settings.tuning_episodes
-        )
+        policy = Policy(self._bench.task, algorithm.actor())
+        self._rate = tuning_rate(self._bench, policy, self._plan.settings.tuning_episodes)
+        self._rate_is_new = True
 
 
 def _node_of(runner: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,16 @@ from aimat_ray.sweep.trial import TUNING_RATE, run_name
 
 _TABLE_EVERY_S = 30.0
 _LOOK_EVERY_S = 5.0
+
+
+def out_of_time(last_result: Mapping[str, Any], limit_s: float) -> bool:
+    """Whether Tune ended a run because it took longer than its limit.
+
+    Args:
+        last_result: What the run reported last.
+        limit_s: The sweep's `trial_time_limit_s`.
+    """
+    return not last_result.get("finished") and float(last_result.get("trial_seconds") or 0.0) >= limit_s
 
 
 @dataclass
@@ -96,6 +107,8 @@ class Watch(Callback):
         status = self._status(trial)
         last = trial.last_result or {}
         status.state = "finished" if last.get("finished") else "stopped early"
+        if out_of_time(last, self._plan.settings.trial_time_limit_s):
+            status.state = "OUT OF TIME (trial_time_limit_s); --resume goes on from its last checkpoint"
         rate = "-" if status.rate is None else f"{status.rate:.2f}"
         confirmed = "-" if status.confirmed is None else f"{status.confirmed:.2f}"
         self._say(f"{status.name}: {status.state}; goal rate {rate}, confirmed {confirmed}")

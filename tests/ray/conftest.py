@@ -6,6 +6,7 @@ import os
 
 import design_runs
 import pytest
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
@@ -18,23 +19,35 @@ def ray_session():
     ray.shutdown()
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """A folder of this session that all its processes see; what is costly is made there once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def aimat_store(tmp_path_factory):
+def aimat_store(shared_folder):
     """One surrogate store for all processes of the session: each surrogate is fitted once. AIMAT_STORE overrides it."""
     if "AIMAT_STORE" in os.environ:
         yield os.environ["AIMAT_STORE"]
         return
-    os.environ["AIMAT_STORE"] = str(tmp_path_factory.mktemp("store"))
+    os.environ["AIMAT_STORE"] = str(shared_folder / "store")
     yield os.environ["AIMAT_STORE"]
     del os.environ["AIMAT_STORE"]
 
 
 @pytest.fixture(scope="session")
-def finished_run(aimat_store, tmp_path_factory):
+def finished_run(aimat_store, shared_folder):
     """A small `aimat design` run that nothing disturbed: its folder and its JSON document."""
-    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    ended = design_runs.run([*design_runs.design_command(folder), "--json"])
-    return folder, json.loads(ended.stdout)
+    folder, said = shared_folder / "runs" / "undisturbed", shared_folder / "undisturbed.json"
+    with FileLock(f"{said}.lock"):
+        if not said.exists():
+            ended = design_runs.run([*design_runs.design_command(folder), "--json"])
+            said.write_text(ended.stdout)
+    return folder, json.loads(said.read_text())
 
 
 @pytest.fixture(scope="session")

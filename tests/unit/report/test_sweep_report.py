@@ -121,6 +121,13 @@ def test_interrupted_sweep(make_sweep: MakeSweep, data: Any, problem: DesignProb
     assert "Means over 1 base with a goal" in words
 
 
+def test_cost_holds_every_attempt(make_sweep: MakeSweep, data: Any, problem: DesignProblem, quick: None) -> None:
+    attempts = [{"n_cpus": 2.0, "seconds": 60.0}, {"n_cpus": 1.0, "seconds": 30.0}]  # 2 x 60 + 30 = 150 s = 2.5 min
+    folder = make_sweep([case("Zr"), case("Cu")], {"Zr-s0": {"attempts__json": attempts}})
+    words = plain(page_of(folder, data, problem)).replace("\u202f", " ").replace("\xa0", " ")
+    assert "of training in all; 2.5 min of core time." in words
+
+
 def test_nothing_has_begun(make_sweep: MakeSweep, data: Any, problem: DesignProblem) -> None:
     folder = make_sweep([case("Zr"), case("Cu")], {"Zr-s0": None, "Cu-s0": None})
     words = plain(page_of(folder, data, problem))

@@ -47,7 +47,7 @@ def test_file_mode_writes_the_rest_and_ends_with_2(run, tmp_path):
     (tmp_path / "in.csv").write_text("formula\nZr50Cu50\nbad!\n", encoding="utf-8")
     result = run("predict", "--file", str(tmp_path / "in.csv"), "--out", str(tmp_path / "out.csv"))
     assert result.exit_code == 2
-    assert "1 formulas could not be read" in result.stderr
+    assert "1 formula could not be read" in result.stderr
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 3
 
 

@@ -12,6 +12,7 @@ from aimat_ray.config import DesignSettings
 from aimat_ray.data.sources import AlloyData, load_data
 from aimat_ray.errors import ConfigError, ProblemError
 from aimat_ray.problem import DesignProblem
+from aimat_ray.sweep.pace import Pace
 from aimat_ray.sweep.plan import make_plan
 from aimat_ray.sweep.search import within
 from aimat_ray.sweep.settings import Dimension, SweepSettings, load_sweep
@@ -140,3 +141,10 @@ def test_a_population_stays_in_its_space() -> None:
 def test_the_first_rung_is_within_the_run() -> None:
     with pytest.raises(ValueError, match=r"grace_steps: expected at most design\.steps \(1000\), got 5000"):
         SweepSettings.model_validate({"design": {"steps": 1000}, "search": {"scheduler": "asha"}})
+
+
+def test_reports_keep_their_distance_and_urgent_ones_go_at_once() -> None:
+    pace = Pace(5.0)
+    asked = [(0.0, False), (4.9, False), (4.95, True), (9.9, False), (9.96, False), (10.0, False)]
+    # The second is too early; the third is urgent and moves the next one to 9.95, so the fourth is too early again.
+    assert [pace.due(now, urgent) for now, urgent in asked] == [True, False, True, False, True, False]
