@@ -30,7 +30,7 @@ from aimat_ray.rl.statistics import Rate
 
 DEFAULT = False  # minutes per seed
 CONFIG = Path(__file__).parents[1] / "tune_configs" / "any_goal.yaml"
-BUDGETS = (8, 16, 32, 64, 128)  # predictions per episode; walks of one prediction a step
+BUDGETS = (4, 8, 16, 32, 64, 128)  # predictions per episode; walks of one prediction a step
 
 
 def described(episodes: Episodes) -> dict[str, Any]:
