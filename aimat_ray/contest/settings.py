@@ -20,7 +20,7 @@ MEASURED = "measured"  # data of a problem: the table that AIMAT_DATA_DIR names,
 class MethodSettings(Settings):
     """One contestant.
 
-    `config` and `set` are settings of a design run (`aimat design`); only the learners read them.
+    `config` and `set` are settings of a design run (`aimat design`); searches read the part `env` alone.
     """
 
     kind: MethodKind
