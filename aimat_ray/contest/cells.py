@@ -113,9 +113,9 @@ def _run_tree(method: MethodSettings, problem: ProblemSettings, folder: Path) ->
     if problem.kind == "closed_form":
         tree = {key: value for key, value in tree.items() if key not in ("refine", "knowledge", "goal", "bundle")}
         return tree | {"pool": {"mode": "off"}}
-    goal = {} if method.own_goal else {"goal": None, "bundle": "default"}
+    goal = {} if method.own_goal else {"goal": None}
     # Where the data lie on this machine is no part of what a cell is; its checksum is.
-    return tree | goal | {"base": problem.base}
+    return tree | goal | {"base": problem.base, "bundle": "default"}
 
 
 def data_spec(cell: Cell) -> str | None:

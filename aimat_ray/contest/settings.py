@@ -27,7 +27,7 @@ class MethodSettings(Settings):
     title: str
     config: str | None = None  # a file beside the contest's own
     set: dict[str, Any] = Field(default_factory=dict)
-    own_goal: bool = False  # trained for the goal and with the surrogates of its own settings; judged like all others
+    own_goal: bool = False  # trained for the goal of its own settings; judged like all others
     problems: tuple[str, ...] = ()  # only these; all of them by default
 
 
