@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from aimat_ray.contest.game import Game
-from aimat_ray.contest.optimisers import Decoder, need, objectives
+from aimat_ray.contest.optimisers import Decoder, infeasibility, need, objectives
 from aimat_ray.contest.searches import bases
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.start import sample_starts
@@ -55,7 +55,7 @@ def bayes(task: DesignTask, game: Game, evaluations: int) -> None:
 def _outcomes(task: DesignTask, prediction: Prediction) -> FloatArray:
     """What is modelled: the least objective over its bound, and the feasibility above its threshold, [N, 2]."""
     least = objectives(task, prediction).min(axis=1)
-    return np.stack([least, prediction.p_feasible - task.problem.feasibility.threshold], axis=1)
+    return np.stack([least, -infeasibility(task, prediction)], axis=1)
 
 
 def _propose(decode: Decoder, x: FloatArray, y: FloatArray, task: DesignTask, drawn: FloatArray) -> FloatArray:

@@ -85,8 +85,7 @@ def plan(settings: CompareSettings, folder: Path) -> list[Cell]:
                 if method.problems and problem_name not in method.problems:
                     continue
                 content = {"kind": method.kind, "problem": problem.model_dump(), "rules": rules}
-                if method.kind in LEARNERS:
-                    content["run"] = _run_tree(method, problem, folder)
+                content["run"] = _run_tree(method, problem, folder)
                 cells.append(Cell(DESIGNS, name, problem_name, seed, content))
         for name, entry in settings.starts.items():
             if seed < entry.seeds:
@@ -107,14 +106,16 @@ def rules_of(settings: CompareSettings) -> Rules:
 
 
 def _run_tree(method: MethodSettings, problem: ProblemSettings, folder: Path) -> dict[str, Any]:
-    """The learner's settings on a problem; a formula has neither table nor pool nor adviser."""
+    """A method's settings on a problem; searches read `env` alone; a formula has neither table, pool nor adviser."""
     tree = run_settings(method, folder)
+    if method.kind not in LEARNERS:
+        return {"env": tree.get("env", {})}
     if problem.kind == "closed_form":
         tree = {key: value for key, value in tree.items() if key not in ("refine", "knowledge", "goal", "bundle")}
         return tree | {"pool": {"mode": "off"}}
-    goal = {} if method.own_goal else {"goal": None, "bundle": "default"}
+    goal = {} if method.own_goal else {"goal": None}
     # Where the data lie on this machine is no part of what a cell is; its checksum is.
-    return tree | goal | {"base": problem.base}
+    return tree | goal | {"base": problem.base, "bundle": "default"}
 
 
 def data_spec(cell: Cell) -> str | None:

@@ -78,12 +78,18 @@ def goals_of(task: DesignTask, n: int) -> GoalBatch:
 def objectives(task: DesignTask, prediction: Prediction) -> FloatArray:
     """One column per asked quantity, larger is better: its value over a lower bound, or its satisfaction, [N, M]."""
     goals = goals_of(task, len(prediction.p_feasible))
-    quantities = task.problem.with_derived(prediction.mean)
+    quantities = task.judged(prediction)
     lower = np.isfinite(goals.at_least)
     with np.errstate(invalid="ignore"):
         ratio = np.where(lower, quantities / np.where(lower, goals.at_least, 1.0), satisfaction(quantities, goals))
     asked = np.flatnonzero(goals.asked[0]) if len(quantities) else np.zeros(0, dtype=np.intp)
     return np.nan_to_num(np.clip(ratio[:, asked], -1.0, _BEYOND), nan=-1.0)
+
+
+def infeasibility(task: DesignTask, prediction: Prediction) -> FloatArray:
+    """Positive where the class is wrong, or, where goals are robust, outside the domain, [N]."""
+    lacking = np.asarray(task.problem.feasibility.threshold - prediction.p_feasible)
+    return np.where(prediction.in_domain, lacking, 1.0) if task.settings.reward.robust else lacking
 
 
 def nsga2(task: DesignTask, game: Game) -> None:
@@ -104,7 +110,7 @@ def nsga2(task: DesignTask, game: Game) -> None:
         def _evaluate(self, x: FloatArray, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
             prediction = game.meter.predict(decode(np.asarray(x)))
             out["F"] = -objectives(task, prediction)
-            out["G"] = task.problem.feasibility.threshold - prediction.p_feasible[:, None]
+            out["G"] = infeasibility(task, prediction)[:, None]
 
     first, _ = sample_starts(limits_of(task, bases(4 * _POPULATION)), game.rng)
     minimize(

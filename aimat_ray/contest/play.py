@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from aimat_ray.config import DesignSettings
+from aimat_ray.config import DesignSettings, EnvSettings
 from aimat_ray.contest import optimisers, searches
 from aimat_ray.contest.bayes import bayes
 from aimat_ray.contest.game import BudgetSpentError, Game
@@ -64,7 +64,7 @@ def play(kind: MethodKind, reference: Workbench, tree: dict[str, Any], rules: Ru
     if kind in LEARNERS:
         curve = _learn(kind, game, reference, tree, rules)
     else:
-        _search(kind, game, reference.task, rules)
+        _search(kind, game, searched(reference.task, tree), rules)
     synthetic = bool(reference.data.synthetic)
     return Played(
         scores=judged(game, Referee(reference), None if curve is None else curve.updates),
@@ -92,6 +92,11 @@ def judged(game: Game, referee: Referee, updates: int | None = None) -> list[dic
         }
         rows.append(row)
     return rows
+
+
+def searched(task: DesignTask, tree: dict[str, Any]) -> DesignTask:
+    """The task as a search knows it: goals may be asked for robustly (`env.reward.robust`), as of a learner."""
+    return replace(task, settings=EnvSettings.model_validate(tree.get("env", {})))
 
 
 def _search(kind: MethodKind, game: Game, task: DesignTask, rules: Rules) -> None:

@@ -20,14 +20,14 @@ MEASURED = "measured"  # data of a problem: the table that AIMAT_DATA_DIR names,
 class MethodSettings(Settings):
     """One contestant.
 
-    `config` and `set` are settings of a design run (`aimat design`); only the learners read them.
+    `config` and `set` are settings of a design run (`aimat design`); searches read the part `env` alone.
     """
 
     kind: MethodKind
     title: str
     config: str | None = None  # a file beside the contest's own
     set: dict[str, Any] = Field(default_factory=dict)
-    own_goal: bool = False  # trained for the goal and with the surrogates of its own settings; judged like all others
+    own_goal: bool = False  # trained for the goal of its own settings; judged like all others
     problems: tuple[str, ...] = ()  # only these; all of them by default
 
 

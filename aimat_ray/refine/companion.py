@@ -102,11 +102,12 @@ class AmrCompanion(Alone):
 
     def after_iteration(self, algorithm: TD3) -> dict[str, Any]:
         """Send a window when one is due, and swap when a new version is current."""
-        before = self._bench.predictor.version
+        before, measured = self._bench.predictor.version, self._measured
         try:
             if algorithm.env_steps >= self._next_check:
                 self._next_check = algorithm.env_steps + self._interval
                 self._look(algorithm)
+                measured = self._measured
             if self._settings.refine.wait:
                 self._wait()
             self._take(self._live().poll())
@@ -114,7 +115,8 @@ class AmrCompanion(Alone):
                 self._swap(algorithm)
         except ServiceError as error:  # a dead actor or hub comes back by itself; training does not wait for it
             self._say(f"WARNING refinement: {error.message}")
-        return self._columns(swapped=self._bench.predictor.version != before)
+        # The row of a swap still shows the check that led to it.
+        return measured | self._columns(swapped=self._bench.predictor.version != before)
 
     def finish(self, bench: Workbench, archive: Archive | None) -> tuple[Workbench, Archive | None]:
         """Evaluate the run with the version that it ended on; nothing follows the hub any more."""
@@ -217,9 +219,9 @@ class AmrCompanion(Alone):
         return self._hub
 
     def _columns(self, swapped: bool) -> dict[str, Any]:
-        """Metrics of this iteration; what was measured at the last check stands until the next."""
+        """Where the loop stands after this iteration; what the last check measured stands beside it until the next."""
         status = self._status
-        return self._measured | {
+        return {
             "refine_phase": float(PHASES.index(status.phase if status else "idle")),
             "refine_refinements": float(status.refinement if status else 0),
             "refine_versions": float(self._n_versions),

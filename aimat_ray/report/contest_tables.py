@@ -143,7 +143,7 @@ def bar_lines(results: Results) -> list[str]:
         times = f"{hits.ratio:.1f} times its number" if np.isfinite(hits.ratio) else "any number of times its number"
         lines.append(
             f"- True different designs at {point:,} predictions: {title_of(results, hits.method)} "
-            f"{interval(hits.ours, 0)}, TD3 as published {interval(hits.published, 0)}: {times}; "
+            f"{interval(hits.ours, 0)}, {title_of(results, hits.other)} {interval(hits.published, 0)}: {times}; "
             f"the bar is 3 times: {_met(hits.met)}."
         )
     if cost is not None:
