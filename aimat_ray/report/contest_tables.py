@@ -73,7 +73,8 @@ def ranking_lines(results: Results, table: pd.DataFrame, word: str) -> list[str]
         "",
         "Predictions per hit: of a learner after training (its walks alone), of a search everything it spent, over the "
         "runs that had a hit. First hit by: median over runs of the first point with a hit (– where most had none). "
-        "Volume: share of the box up to 1.5 times the bounds that the hits dominate.",
+        "Rows with fewer runs come from fewer problems or seeds: compare rows of equal runs, and read a row without an "
+        "interval as one run of each. Volume: share of the box up to 1.5 times the bounds that the hits dominate.",
     ]
     return markdown(head, rows) + words
 
