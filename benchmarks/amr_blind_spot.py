@@ -108,11 +108,9 @@ def report(data, bundle, rows, visited, entries):
         *out,
         entry("amr_true_error_falls", falls[0], "", 0.5, falls[0] >= 0.5,
               f"mean squared true error where the agent walks: {mse[0]:.0f} to {mse[1]:.0f} K^2; proposed: {names}"),
-        entry("amr_variance_falls", over_systems, "", 0.6, over_systems >= 0.6,
-              f"variance between models of different systems where the agent walks: {variance[0]:.0f} to "
-              f"{variance[1]:.0f} K^2"),
-        entry("amr_variance_falls_at_trigger", at_trigger, "", None, True,
-              f"the same at the 48 compositions that the first trigger kept, which the verdict looked at: "
+        entry("amr_variance_falls", min(over_systems, at_trigger), "", 0.6, min(over_systems, at_trigger) >= 0.6,
+              f"variance between models of different systems, the worse of two: where the agent walks "
+              f"{variance[0]:.0f} to {variance[1]:.0f} K^2; at the 48 compositions that the first trigger kept "
               f"{compared['before']:.0f} to {compared['after']:.0f} K^2"),
         entry("amr_member_spread_falls", falls[1], "", None, True,
               f"mean squared spread of the members where the agent walks: {spread[0]:.0f} to {spread[1]:.0f} K^2"),
