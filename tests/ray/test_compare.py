@@ -62,7 +62,7 @@ def test_the_page_comes_from_the_stored_tables_alone(contest: Path, tmp_path: Pa
     page = tmp_path / "RESULTS.md"
     design_runs.run([design_runs.AIMAT, "compare", "--from", str(contest), "--page", str(page)])
     text = page.read_text()
-    for expected in ("OracleWorld: true success", "A formula with a known optimum", "## Two bars", "TD3 + KBR", "DQN"):
+    for expected in ("OracleWorld: true success", "A formula with a known optimum", "### Ablation", "TD3 + KBR", "DQN"):
         assert expected in text
     assert "Everything that the contest file plans has run." in text
     for name in ("curves", "profiles", "returns", "clouds"):
