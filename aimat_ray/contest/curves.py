@@ -57,9 +57,10 @@ class Curve:
         """Visited compositions at the first, middle and last tenth of the training, with their share of it."""
         if not self._clouds:
             return []
-        last = max(row["predictions"] for row in self._clouds)
+        first, last = self._clouds[0]["predictions"], self._clouds[-1]["predictions"]  # archive and pool come before
+        length = max(last - first, 1)
         kept = []
         for name, (low, high) in {"start": (0.0, 0.1), "middle": (0.45, 0.55), "end": (0.9, 1.0)}.items():
-            part = [row for row in self._clouds if low <= row["predictions"] / last <= high]
+            part = [row for row in self._clouds if low <= (row["predictions"] - first) / length <= high]
             kept += [row | {"part": name} for row in part[:: max(len(part) // 200, 1)]]
         return kept

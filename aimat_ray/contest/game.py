@@ -101,6 +101,12 @@ class Meter:
         return answer
 
     @property
+    def behind(self) -> Predictor:
+        """The predictor itself, for walks that are counted apart from training."""
+        predictor: Predictor = self._predictor
+        return predictor
+
+    @property
     def version(self) -> str:
         """Version of the surrogate behind."""
         return str(self._predictor.version)

@@ -70,9 +70,7 @@ class Walker:
         self._notebook.write(normalised(at_frac), prediction)
 
 
-def hand_in_walks(
-    game: Game, reference: DesignTask, task: DesignTask, predictor: Predictor, choose: Chooser, point: int
-) -> None:
+def hand_in_walks(game: Game, reference: DesignTask, task: DesignTask, choose: Chooser, point: int) -> None:
     """Walk from fresh starts and hand in the best different compositions on the way.
 
     A walk that reaches the goal walks on for a safer design, as in every evaluation. Walks have a generator of their
@@ -82,13 +80,12 @@ def hand_in_walks(
         game: The rules.
         reference: The task with the goal that the contest asks for: by it the list is chosen.
         task: The task as the learner knows it: its mode, reward and goal.
-        predictor: The surrogate that the policy sees.
         choose: The deterministic policy.
         point: Predictions that training and walks may cost together.
     """
     notebook = Notebook(reference)
     left = point - game.meter.n_predictions
-    walker = Walker(task, predictor, notebook, left, np.random.default_rng([game.seed, 23]))
+    walker = Walker(task, game.meter.behind, notebook, left, np.random.default_rng([game.seed, 23]))
     walker.walk(choose, game.list_size)
     game.hand_in(point, notebook.best(game.list_size), min(walker.spent, max(left, 0)), (walker.n_walks, walker.n_goal))
 

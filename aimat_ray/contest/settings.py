@@ -54,7 +54,7 @@ class StartsSettings(Settings):
 class QuickSettings(Settings):
     """What `--quick` puts in place: the same contest at a size that shows that everything runs."""
 
-    points: tuple[Count, ...] = (1_000, 4_000)
+    points: tuple[Count, ...] = (1_000, 8_000)
     seeds: Count = 1
     list_size: Count = 16
     bayes_evaluations: Count = 24

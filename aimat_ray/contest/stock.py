@@ -148,7 +148,7 @@ def train_stock(kind: str, game: Game, reference: Workbench, settings: DesignSet
                 env_steps = int(result.get("num_env_steps_sampled_lifetime", env_steps))
                 curve.add(game.meter.n_predictions, env_steps, result)
             policy = StockPolicy(bench.task, algorithm.get_module(), moves)
-            hand_in_walks(game, reference.task, bench.task, bench.predictor, policy, point)
+            hand_in_walks(game, reference.task, bench.task, policy, point)
         return curve
     finally:
         algorithm.stop()

@@ -89,7 +89,7 @@ def _train(
                 game.hand_in(point, game.notebook.best(0))
             else:
                 policy = Policy(bench.task, algorithm.actor())
-                hand_in_walks(game, asked, bench.task, bench.predictor, policy, point)
+                hand_in_walks(game, asked, bench.task, policy, point)
         curve.updates = algorithm.n_updates
         return curve
     finally:

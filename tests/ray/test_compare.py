@@ -25,7 +25,7 @@ def contest(aimat_store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         methods[name]["problems"] = ["known-optimum"]
     methods["td3_kbr"]["problems"] = ["oracle-0-Zr"]
     problems = {name: whole["problems"][name] for name in ("oracle-0-Zr", "known-optimum")}
-    small = {"points": [1_000, 4_000], "list_size": 12, "seeds": 1, "methods": methods, "problems": problems}
+    small = {"points": [1_000, 8_000], "list_size": 12, "seeds": 1, "methods": methods, "problems": problems}
     for path in FOLDER.glob("*.yaml"):
         (folder / path.name).write_text(path.read_text())
     file = folder / "small.yaml"
@@ -44,9 +44,9 @@ def test_every_method_hands_in_within_the_budget(contest: Path) -> None:
     assert set(scores["method"]) == set(METHODS)
     assert (scores["spent"] + scores["walked"] <= scores["point"]).all()
     assert (scores["n"] <= 12).all()
-    last = scores[scores["point"] == 4_000].set_index(["method", "problem"])
+    last = scores[scores["point"] == 8_000].set_index(["method", "problem"])
     trained = [name for name in METHODS if name not in ("random", "nsga2")]
-    assert (last.loc[trained]["spent"] >= 3_000).all(), "three quarters of the budget are for training"
+    assert (last.loc[trained]["spent"] >= 6_000).all(), "three quarters of the budget are for training"
     assert (last.loc[trained]["walked"] > 0).all(), "lists come from walks after training"
     assert last.loc[("nsga2", "known-optimum"), "hits"] == 12
 
@@ -62,7 +62,7 @@ def test_the_page_comes_from_the_stored_tables_alone(contest: Path, tmp_path: Pa
     page = tmp_path / "RESULTS.md"
     design_runs.run([design_runs.AIMAT, "compare", "--from", str(contest), "--page", str(page)])
     text = page.read_text()
-    for expected in ("OracleWorld: true success", "A formula with a known optimum", "## Two bars", "TD3 + KBR", "DQN"):
+    for expected in ("OracleWorld: true success", "A formula with a known optimum", "### Ablation", "TD3 + KBR", "DQN"):
         assert expected in text
     assert "Everything that the contest file plans has run." in text
     for name in ("curves", "profiles", "returns", "clouds"):

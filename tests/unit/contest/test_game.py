@@ -11,9 +11,11 @@ import pytest
 
 from aimat_ray.contest.game import BudgetSpentError, Game, Meter
 from aimat_ray.contest.notebook import Notebook
+from aimat_ray.contest.policy_walks import hand_in_walks
 from aimat_ray.contest.searches import bases
 from aimat_ray.env.start import sample_starts
 from aimat_ray.env.walk import limits_of
+from aimat_ray.search.controls import RandomAction
 
 
 def draws(bench: Any, n: int, seed: int = 0) -> np.ndarray:
@@ -81,3 +83,13 @@ def test_the_notebook_gives_different_designs_best_first(formula_bench: Any) -> 
     assert gaps.min() > 0.01
     quality = np.clip(formula_bench.predictor.predict(best).mean[:, 0], 0.0, None)  # margins end at -100 %
     assert (np.diff(quality) <= 1e-9).all()
+
+
+def test_walks_of_a_policy_are_paid_apart_from_training_and_keep_to_the_point(formula_bench: Any) -> None:
+    game = new_game(formula_bench, points=(400, 1_000))
+    game.learner_meter(formula_bench.predictor).predict(draws(formula_bench, 150))
+    task = formula_bench.task
+    for point in game.points:
+        hand_in_walks(game, task, task, RandomAction(task), point)
+    assert [h.spent for h in game.hand_ins] == [150, 150], "walks are no training"
+    assert all(0 < h.walked <= h.point - h.spent and h.walks[0] > 0 for h in game.hand_ins)
