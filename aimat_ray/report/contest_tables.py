@@ -148,10 +148,11 @@ def bar_lines(results: Results) -> list[str]:
             f"the bar is 3 times: {_met(hits.met, hits.published.n)}."
         )
     if cost is not None:
+        runs = min(cost.ours.n, cost.theirs.n)
         lines.append(
             f"- Predictions per true design: {title_of(results, cost.method)} {interval(cost.ours, 1)} after training, "
             f"NSGA-II {interval(cost.theirs, 1)} at {point:,}, {cost.ratio:.1f} times as many; the bar is 10 times: "
-            f"{_met(cost.met, min(cost.ours.n, cost.theirs.n))}. But a list holds at most {results.note['list_size']} designs: where NSGA-II is "
+            f"{_met(cost.met, runs)}. But a list holds at most {results.note['list_size']} designs: where NSGA-II is "
             f"cheapest, at {cost.cheapest_point:,} predictions, a true design costs it {interval(cost.cheapest, 1)}."
         )
     return [*lines, ""]
