@@ -32,7 +32,7 @@ from aimat_ray.surrogate.refitting import property_rows, refit_property
 
 ROWS, ROWS_BAR_S = 200_000, 20.0
 PAUSE_BAR_S = 0.2
-IDLE_BAR, IDLE_STEPS = 0.97, 20_000
+IDLE_BAR, IDLE_STEPS, IDLE_BLOCKS = 0.97, 20_000, 24
 CHECK_EVERY = max(LEAST_STEPS_BETWEEN_CHECKS, IDLE_STEPS // CHECKS_PER_RUN)
 WATCH_ONLY = {"refine.adviser": "none", "refine.variance.threshold": 1e9, "refine.correlation.threshold": -0.999}
 SMALL = {"agent.labels": "none", "agent.bc_weight": 0.0, "pool.mode": "off", "base": "Zr"}
@@ -95,7 +95,7 @@ def idle(bench):
             algorithm.train()
         actor = [companion._live().status().pid]
         pairs, actor_before = [], cpu_seconds(actor)
-        while algorithms[0].env_steps < IDLE_STEPS:
+        while len(pairs) < IDLE_BLOCKS:
             pair = {k: one_block(algorithms[k], companion if k else Alone()) for k in turn(len(pairs))}
             pairs.append((pair[0], pair[1]))
         in_actor = (cpu_seconds(actor) - actor_before) / len(pairs)

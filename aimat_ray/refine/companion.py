@@ -35,7 +35,7 @@ from aimat_ray.search.archive import Archive
 from aimat_ray.surrogate.changed import changed_property
 
 logger = logging.getLogger(__name__)
-CHECKS_PER_RUN = 20  # at most; a check costs some milliseconds
+CHECKS_PER_RUN = 10  # at most: neighbouring windows of a default run then share half of their steps
 LEAST_STEPS_BETWEEN_CHECKS = 500
 LOAD_TIMEOUT_S = 60.0
 _POLL_S = 0.2

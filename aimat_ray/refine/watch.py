@@ -54,14 +54,14 @@ class Watch:
         """The latest steps; None right after a swap or a start."""
         if not self._rounds:
             return None
-        rows = {name: np.concatenate([r[name] for r in self._rounds]) for name in _KEPT}
+        reward, walk, over = (np.concatenate([r[name] for r in self._rounds]) for name in ("rewards", WALK, ENDED))
         visited = _evenly_last(self._n, self._settings.variance.window, 2)
-        seen = rows["next_obs"][visited].astype(np.float64)
+        seen = self._rows("next_obs", visited).astype(np.float64)
         blocks, scale, n_properties = self._task.layout.blocks, self._task.scale, self._task.layout.n_properties
         quantities = seen[:, blocks["quantities"]] * scale.width + scale.centre
-        to_go = rewards_to_go(rows["rewards"].astype(np.float64), rows[WALK], rows[ENDED].astype(bool), self._discount)
+        to_go = rewards_to_go(reward.astype(np.float64), walk, over.astype(bool), self._discount)
         ended = np.flatnonzero(np.isfinite(to_go))[-self._settings.correlation.window :]
-        asked = {name: rows[name][ended] for name in ("obs", "actions")}
+        asked = {name: self._rows(name, ended) for name in ("obs", "actions")}
         value = algorithm.critic_values(asked) if len(ended) else np.empty(0)
         return Window(
             env_steps=algorithm.env_steps,
@@ -72,6 +72,13 @@ class Watch:
             to_go=to_go[ended],
             value=np.asarray(value, np.float64),
         )
+
+    def _rows(self, name: str, chosen: NDArray[np.intp]) -> NDArray[Any]:
+        """Rows of a wide column at ascending positions; the rest of it is not touched."""
+        bounds = np.cumsum([0, *(len(r["rewards"]) for r in self._rounds)])
+        cuts = np.searchsorted(chosen, bounds)
+        picked = zip(self._rounds, bounds[:-1], cuts[:-1], cuts[1:], strict=True)
+        return np.concatenate([r[name][chosen[first:last] - start] for r, start, first, last in picked])
 
 
 def spread_in_domain(predictor: Predictor, data: AlloyData) -> FloatArray:

@@ -106,10 +106,11 @@ class FlatEnvRunner(SingleAgentEnvRunner):
             self._start()
         rollout = FlatRollout({}, self.worker_index or 0)
         steps: list[dict[str, Array]] = []
-        n = 0
-        while n < num_timesteps:
+        n, n_wanted = 0, -(-num_timesteps // self.num_envs)
+        # As many vector steps in every call, not rows: a runner whose sub-envs reset would make the others wait.
+        while len(steps) < n_wanted or not n:
             step = self._vector_step(explore, n, rollout)
-            if step and len(step["rewards"]):
+            if step:
                 n += len(step["rewards"])
                 steps.append(step)
         rollout.columns = {name: np.concatenate([step[name] for step in steps]) for name in steps[0]}
