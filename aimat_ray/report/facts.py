@@ -39,7 +39,11 @@ POLICY_BY_NET = "policy_lookahead_distilled"
 METHODS: dict[str, Method] = {
     SUBJECT: Method("Trained policy", "one", "deterministic"),
     NOISY: Method("Policy with run-time noise", "one"),
-    CLIMBING: Method("Local search led by the policy", "one", "keeps a move when it helps; half of them are its own"),
+    CLIMBING: Method(
+        "Local search led by the policy",
+        "one",
+        "keeps a move when it helps; picked by a distilled net where there is one",
+    ),
     LOOKAHEAD: Method("Policy with lookahead", "sixteen", "the best of 16 moves around the policy’s own"),
     "archive_walk": Method(
         "Archive walk", "one", "to the nearest goal alloy that a search found beforehand; that search is not counted"
@@ -52,6 +56,9 @@ METHODS: dict[str, Method] = {
     ),
     "net_scored_16": Method(
         "Best of 16, distilled surrogate", "one", "16 moves scored by a distilled net, one true prediction"
+    ),
+    "net_local_search": Method(
+        "Local search, distilled surrogate", "one", "the same without a policy: the best of 16 random moves by a net"
     ),
     "greedy_4": Method("Greedy search, 4 moves a step", "other"),
     "greedy_64": Method("Greedy search, 64 moves a step", "other"),

@@ -198,10 +198,11 @@ def _policy_walks(
     task: DesignTask, surrogate: Predictor, start: WalkState, actor: Any, rng: np.random.Generator
 ) -> Around:
     """The deterministic policy once, and local searches that it leads."""
-    from aimat_ray.rl.policy import Policy, PolicyMoves
+    from aimat_ray.rl.methods import led_moves
+    from aimat_ray.rl.policy import Policy
 
     counter, policy = CountingPredictor(surrogate), Policy(task, actor)
-    led = LocalSearch(task, counter, proposer=PolicyMoves(policy))
+    led = LocalSearch(task, counter, proposer=led_moves(policy, None))
     choosers: list[tuple[Chooser, int]] = [(policy, 1), (led, _LED_WALKS)]
     walks = [walk_around(task, counter, start, choose, n, rng) for choose, n in choosers]
     designs = join([found.designs for found in walks])

@@ -10,6 +10,7 @@ import numpy as np
 
 from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, beyond_80, run_episodes, settle
 from aimat_ray.env.walk import WalkState, fresh_walks, judge
+from aimat_ray.prediction import Predictor
 from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.rl.policy import Policy, PolicyMoves, PolicyProposals
 from aimat_ray.rl.prepare import Workbench
@@ -17,13 +18,15 @@ from aimat_ray.rl.statistics import Rate
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_walk import ArchiveWalk
 from aimat_ray.search.ceiling import Ceiling, ceiling
-from aimat_ray.search.controls import Greedy, LocalSearch, RandomAction, ZeroAction
+from aimat_ray.search.controls import Greedy, LocalSearch, Proposer, RandomAction, ZeroAction
+from aimat_ray.search.leading import Picked, Restless
+from aimat_ray.search.proposals import propose
 
 _TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
 RUN_TIME_NOISE = 0.6
 POLICY, LOOKAHEAD, NOISY, CLIMBING = "policy", "policy_lookahead", "policy_noise", "policy_local_search"
 POLICY_BY_NET = "policy_lookahead_distilled"
-EVOLUTION, NET_SCORED = "evolution", "net_scored_16"
+EVOLUTION, NET_SCORED, NET_CLIMBING = "evolution", "net_scored_16", "net_local_search"
 _TUNING_STREAM = 2_000
 
 MakeChooser = Callable[[Workbench, CountingPredictor, CountingPredictor | None], Chooser]
@@ -88,7 +91,7 @@ def standard_methods(
         methods |= {
             POLICY: lambda bench, counter, net: policy,
             NOISY: lambda bench, counter, net: noisy,
-            CLIMBING: lambda bench, counter, net: LocalSearch(bench.task, counter, proposer=PolicyMoves(policy)),
+            CLIMBING: lambda bench, counter, net: LocalSearch(bench.task, counter, proposer=led_moves(policy, net)),
             LOOKAHEAD: lambda bench, counter, net: Greedy(bench.task, counter, lookahead, proposer=proposals),
         }
         if distilled:
@@ -99,12 +102,28 @@ def standard_methods(
         methods["archive_walk"] = lambda bench, counter, net: ArchiveWalk.of(archive, bench.task)
     if distilled:
         methods[NET_SCORED] = lambda bench, counter, net: Greedy(bench.task, counter, 16, scorer=net)
+        methods[NET_CLIMBING] = lambda bench, counter, net: LocalSearch(
+            bench.task, counter, proposer=led_moves(None, net)
+        )
     return methods | {
         "zero_action": lambda bench, counter, net: ZeroAction(bench.task),
         "random": lambda bench, counter, net: RandomAction(bench.task),
         "local_search": lambda bench, counter, net: LocalSearch(bench.task, counter),
         "greedy_16": lambda bench, counter, net: Greedy(bench.task, counter, 16),
     }
+
+
+def led_moves(policy: Policy | None, net: Predictor | None) -> Proposer:
+    """Moves for a local search, led by a policy, by a distilled surrogate, or by both.
+
+    Args:
+        policy: Where moves come from; None: they are random.
+        net: Picks among 16 of them; None: there is nothing to pick by.
+    """
+    leader: Proposer = propose if policy is None else PolicyMoves(policy)
+    if net is not None:
+        leader = Picked(net, None if policy is None else leader)
+    return Restless(leader)
 
 
 def run_method(bench: Workbench, name: str, make: MakeChooser, settles: bool = False) -> MethodResult:

@@ -11,17 +11,7 @@ from aimat_ray.env.goals import harder
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, observe
-from aimat_ray.search.proposals import propose
-
-_CALM_STEPS, _RISING_STEPS = 4, 16  # of a walk: first the policy's own way, then more and more chance
-
-
-def restlessness(state: WalkState) -> FloatArray:
-    """How far walks are left to chance, [B, 1]: 0 at first, 1 for those that have not arrived after twenty steps.
-
-    A policy that knows the way is there within a few steps; one that does not stalls, and only chance moves it on.
-    """
-    return np.clip((state.step - _CALM_STEPS) / _RISING_STEPS, 0.0, 1.0)[:, None]
+from aimat_ray.search.leading import restlessness
 
 
 @dataclass(frozen=True)
@@ -75,25 +65,18 @@ class PolicyProposals:
 
 @dataclass(frozen=True)
 class PolicyMoves:
-    """Single moves for a local search: first the policy's own, later with noise, or by chance a random one.
-
-    The policy knows the way and stalls where it is wrong; random moves know nothing and never stall.
+    """Moves around the policy's own, for a search that may reject them: its very own at the first step only.
 
     Attributes:
         policy: The deterministic policy.
-        noise: Standard deviations of its moves are drawn up to this, in the end.
-        random_share: Share of the moves that are random, in the end.
+        noise: Standard deviations are drawn up to this.
     """
 
     policy: Policy
     noise: float = 0.6
-    random_share: float = 0.5
 
     def __call__(self, task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
         """Actions, [B * k, A]."""
         own = np.repeat(self.policy(state, rng), k, axis=0)
-        chance = np.repeat(restlessness(state), k, axis=0)
-        width = self.noise * chance * rng.random((len(own), 1))
-        led = np.clip(own + width * rng.normal(size=own.shape), -1.0, 1.0)
-        by_chance = rng.random((len(own), 1)) < self.random_share * chance
-        return np.where(by_chance, propose(task, state, k, rng), led)
+        width = self.noise * rng.random((len(own), 1)) * np.repeat(state.step > 0, k)[:, None]
+        return np.clip(own + width * rng.normal(size=own.shape), -1.0, 1.0)
