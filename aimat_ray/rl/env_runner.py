@@ -106,11 +106,12 @@ class FlatEnvRunner(SingleAgentEnvRunner):
             self._start()
         rollout = FlatRollout({}, self.worker_index or 0)
         steps: list[dict[str, Array]] = []
-        n, n_wanted = 0, -(-num_timesteps // self.num_envs)
+        n, n_taken, n_wanted = 0, 0, -(-num_timesteps // self.num_envs)
         # As many vector steps in every call, not rows: a runner whose sub-envs reset would make the others wait.
-        while len(steps) < n_wanted or not n:
+        while n_taken < n_wanted or not n:
             step = self._vector_step(explore, n, rollout)
-            if step:
+            n_taken += 1
+            if step and len(step["rewards"]):
                 n += len(step["rewards"])
                 steps.append(step)
         rollout.columns = {name: np.concatenate([step[name] for step in steps]) for name in steps[0]}
