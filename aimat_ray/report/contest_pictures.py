@@ -14,9 +14,10 @@ from aimat_ray.contest.tables import Results, of_family
 from aimat_ray.report.contest_words import learner, title_of
 
 _DPI, _WIDTH, _HEIGHT = 110, 6.2, 4.6
+_LEGEND_ROWS = 20
 _FAMILIES = {"synthetic": "OracleWorld, true designs", "measured": "measured alloys, confirmed designs"}
 _PARTS = ("start", "middle", "end")
-_CLOUD_METHODS = ("td3", "td3_paper", "sac", "ppo")
+_CLOUD_METHODS = ("td3", "td3_robust", "td3_paper", "td3_paper_16", "sac", "ppo")
 
 
 def draw_pictures(results: Results, folder: Path) -> dict[str, Path]:
@@ -58,6 +59,23 @@ def _figure(n_columns: int, n_rows: int = 1) -> tuple[Any, Any]:
     return figure, axes
 
 
+def _grid(n: int, n_columns: int) -> tuple[Any, list[Any]]:
+    """A figure of n panels in rows; what is left over of the last row stays empty."""
+    figure, axes = _figure(min(n, n_columns), -(-n // n_columns))
+    for axis in axes.flat[n:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:n])
+
+
+def _legend(figure: Any, axes: Sequence[Any]) -> None:
+    """One legend for all panels, beside them."""
+    shown = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        shown.values(), shown.keys(), loc="outside right center", fontsize=8, frameon=False,
+        ncols=-(-len(shown) // _LEGEND_ROWS),
+    )  # fmt: skip
+
+
 def _save(figure: Any, path: Path) -> Path:
     import matplotlib.pyplot as plt
 
@@ -77,8 +95,7 @@ def _panels(results: Results, families: Sequence[str], path: Path, draw: Any) ->
         table = of_family(results, family)
         draw(axis, results, table, list(dict.fromkeys(results.scores["method"])))
         axis.set_title(_FAMILIES[family], loc="left", fontsize=11)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+    _legend(figure, axes[0])
     return _save(figure, path)
 
 
@@ -86,6 +103,8 @@ def _curves(axis: Any, results: Results, table: pd.DataFrame, methods: list[str]
     points = results.note["points"]
     for index, method in enumerate(methods):
         part = table[table["method"] == method]
+        if part.empty:
+            continue
         values = [over_problems(part[part["point"] == point], "hits") for point in points]
         means = [value.mean for value in values]
         axis.plot(points, means, marker="o", markersize=3, label=title_of(results, method), **_style(index))
@@ -114,11 +133,8 @@ def _returns(results: Results, path: Path) -> Path:
     synthetic = told["problem"].isin(set(of_family(results, "synthetic")["problem"]))
     table = told[synthetic] if synthetic.any() else told
     methods = [m for m in dict.fromkeys(table["method"]) if learner(results, m)]
-    n_columns = 4
-    figure, axes = _figure(n_columns, -(-len(methods) // n_columns))
-    for axis in axes.flat[len(methods) :]:
-        axis.set_visible(False)
-    for axis, method in zip(axes.flat, methods, strict=False):
+    figure, axes = _grid(len(methods), 4)
+    for axis, method in zip(axes, methods, strict=True):
         part = table[table["method"] == method]
         for index, (_, runs) in enumerate(part.groupby("problem")):
             for _, run in runs.groupby("seed"):
@@ -133,8 +149,8 @@ def _clouds(results: Results, path: Path) -> Path:
     table = results.clouds
     methods = [m for m in _CLOUD_METHODS if m in set(table["method"])] or list(dict.fromkeys(table["method"]))[:4]
     problem = table["problem"].iloc[0]
-    figure, axes = _figure(len(methods))
-    for axis, method in zip(axes[0], methods, strict=True):
+    figure, axes = _grid(len(methods), 3)
+    for axis, method in zip(axes, methods, strict=True):
         part = table[(table["method"] == method) & (table["problem"] == problem)]
         for index, name in enumerate(_PARTS):
             rows = part[part["part"] == name]
@@ -151,9 +167,9 @@ def _clouds(results: Results, path: Path) -> Path:
 
 def _starts(results: Results, path: Path) -> Path:
     tasks = list(dict.fromkeys(results.starts["task"]))
-    figure, axes = _figure(len(tasks))
+    figure, axes = _grid(len(tasks), 2)
     walkers = [w for w in dict.fromkeys(results.starts["walker"]) if w != "ceiling"]
-    for axis, task in zip(axes[0], tasks, strict=True):
+    for axis, task in zip(axes, tasks, strict=True):
         part = results.starts[results.starts["task"] == task]
         for index, walker in enumerate(walkers):
             means = part[part["walker"] == walker].groupby("within")["mean"].mean()
@@ -167,5 +183,5 @@ def _starts(results: Results, path: Path) -> Path:
         axis.set_title(task, loc="left", fontsize=11)
         axis.set_xlabel("predictions per start")
         axis.set_ylabel("share of starts at the goal")
-    axes[0][0].legend(frameon=False, fontsize=8)
+    _legend(figure, axes)
     return _save(figure, path)
