@@ -50,7 +50,7 @@ def measure(settings: DesignSettings, n_starts: int) -> dict[str, Any]:
         walked = walk_task(bench, task, archive, actor, n_starts, settings.env.max_steps)
         tasks[task] = {name: described(episodes) for name, episodes in walked.items()}
         tasks[task]["ceiling"] = ceiling_row(bench, task, n_starts)
-        say(f"{task}: " + json.dumps({name: rate.get("within", rate["mean"]) for name, rate in tasks[task].items()}))
+        say(f"{task}: " + json.dumps({k: v["mean"] if k == "ceiling" else v["within"] for k, v in tasks[task].items()}))
     return tasks
 
 
@@ -62,7 +62,7 @@ def entries(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         within = {
             name: {k: round(float(np.mean([run[task][name]["within"][k] for run in runs])), 3) for k in BUDGETS}
             for name in runs[0][task]
-            if "within" in runs[0][task][name]
+            if name != "ceiling"
         }
         detail = {"mean": mean, "within": within, "seeds": [run[task] for run in runs]}
         for form in FORMS:
