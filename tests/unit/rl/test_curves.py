@@ -16,7 +16,7 @@ from aimat_ray.env.episodes import CountingPredictor, run_episodes
 from aimat_ray.env.walk import fresh_walks
 from aimat_ray.problem import DesignProblem
 from aimat_ray.rl.curves import curve, success_curves
-from aimat_ray.rl.methods import NET_SCORED, run_method, standard_methods
+from aimat_ray.rl.methods import NET_CLIMBING, NET_SCORED, run_method, standard_methods
 from aimat_ray.rl.methods import test_starts as starts_of
 from aimat_ray.search.controls import Greedy
 
@@ -78,7 +78,7 @@ def test_curves_cover_the_methods_and_their_wider_forms(bench: Any) -> None:
     results = {name: run_method(bench, name, make) for name, make in methods.items()}
     curves = success_curves(bench, results, None, "greedy_16")
     assert next(iter(curves)) == "greedy_16"
-    assert set(curves) == {"greedy_16", "greedy_4", "greedy_64", "local_search_long", NET_SCORED}
+    assert set(curves) == {"greedy_16", "greedy_4", "greedy_64", "local_search_long", NET_SCORED, NET_CLIMBING}
     for points in curves.values():
         means = [point["mean"] for point in points]
         assert means == sorted(means)
