@@ -97,11 +97,18 @@ def _story(entries: list[Entry]) -> Html:
             el(
                 "li",
                 describe(entry.event),
-                [el("div", el("b", describe(i)), class_="caption") for i in decisions],
+                [el("div", el("b", _followed(entry, i)), class_="caption") for i in decisions],
                 el("ul", [el("li", reason) for reason in reasons], class_="caption") if reasons else None,
             )
         )
     return el("details", el("summary", f"The log, {count(len(entries))} events"), el("ol", rows), open=len(rows) <= 12)
+
+
+def _followed(entry: Entry, instruction: Document) -> str:
+    """What followed from an event, without the reason where the event has just told it."""
+    words = describe(instruction)
+    kind, _, reason = words.partition(": ")
+    return kind if reason and describe(entry.event).endswith(reason) else words
 
 
 def _knowledge(facts: Facts) -> list[Html | None]:
