@@ -121,9 +121,7 @@ def led_moves(policy: Policy | None, net: Predictor | None) -> Proposer:
         net: Picks among 16 of them; None: there is nothing to pick by.
     """
     leader: Proposer = propose if policy is None else PolicyMoves(policy)
-    if net is not None:
-        leader = Picked(net, None if policy is None else leader)
-    return Restless(leader)
+    return Restless(leader if net is None else Picked(net, leader))
 
 
 def run_method(bench: Workbench, name: str, make: MakeChooser, settles: bool = False) -> MethodResult:

@@ -31,22 +31,20 @@ class Picked:
 
     Attributes:
         scorer: The distilled surrogate, counting.
-        leader: Where half of the moves come from; the others are random. None: all are random.
+        leader: Where half of the moves come from; the others are random.
         k: Moves to pick from.
     """
 
     scorer: Predictor
-    leader: Proposer | None = None
+    leader: Proposer = propose
     k: int = 16
 
     def __call__(self, task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
         """Actions, [B * k, A]."""
         walks = state.rows(np.repeat(np.arange(len(state)), k))
-        led = self.k // 2 if self.leader is not None else 0
-        tried = [propose(task, walks, self.k - led, rng).reshape(len(walks), self.k - led, -1)]
-        if self.leader is not None:
-            tried.insert(0, self.leader(task, walks, led, rng).reshape(len(walks), led, -1))
-        actions = np.concatenate(tried, axis=1).reshape(len(walks) * self.k, -1)
+        halves = ((propose, self.k - self.k // 2), (self.leader, self.k // 2))
+        tried = [draw(task, walks, n, rng).reshape(len(walks), n, -1) for draw, n in halves]
+        actions = np.concatenate(tried[::-1], axis=1).reshape(len(walks) * self.k, -1)
         return actions[best_of(look_ahead(task, self.scorer, walks, actions, self.k).merit, self.k)]
 
 
