@@ -30,7 +30,7 @@ from aimat_ray.registry.runtime import ray_running
 from aimat_ray.rl.statistics import Rate
 
 DEFAULT = False  # minutes per seed
-FORMS, RIVAL = ("policy", "policy_noise", "policy_local_search"), "local_search"
+FORMS, RIVAL = ("policy", "policy_noise", "policy_rejection", "policy_local_search"), "local_search"
 CONFIG = Path(__file__).parents[1] / "tune_configs" / "any_goal.yaml"
 BUDGETS = (2, 4, 8, 16, 32, 64, 128)  # predictions per episode; walks of one prediction a step
 

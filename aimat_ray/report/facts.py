@@ -11,6 +11,7 @@ from aimat_ray.report.candidates import Candidate, parse_candidates
 from aimat_ray.report.markup import clean
 from aimat_ray.report.run_files import Document, RunFiles, dig, flag, listed, number
 from aimat_ray.report.wording import Spec, spec_of
+from aimat_ray.rl.forms import CLIMBING, FORMS, LOOKAHEAD, NOISY, POLICY, POLICY_BY_NET, REJECTING
 
 Price = Literal["one", "sixteen", "search", "other"]
 Outcome = Literal["above", "below", "level"]
@@ -33,12 +34,11 @@ class Method:
 
 
 LONGEST_BASE = 12  # an element symbol; whatever else a file says there must not fill the page
-SUBJECT, NOISY, LOOKAHEAD = "policy", "policy_noise", "policy_lookahead"
-CLIMBING = "policy_local_search"
-POLICY_BY_NET = "policy_lookahead_distilled"
+SUBJECT = POLICY
 METHODS: dict[str, Method] = {
     SUBJECT: Method("Trained policy", "one", "deterministic"),
     NOISY: Method("Policy with run-time noise", "one"),
+    REJECTING: Method("Policy with rejection", "one", "a local search whose moves are the policy’s, without a net"),
     CLIMBING: Method(
         "Local search led by the policy",
         "one",
@@ -181,11 +181,7 @@ class Facts:
 
     def best_control(self, price: Price) -> Rate | None:
         """The most successful control of a price class."""
-        others = [
-            rate
-            for rate in self.rates
-            if rate.key not in (SUBJECT, NOISY, CLIMBING, LOOKAHEAD, POLICY_BY_NET) and rate.method.price == price
-        ]
+        others = [rate for rate in self.rates if rate.key not in (SUBJECT, *FORMS) and rate.method.price == price]
         return max((rate for rate in others if math.isfinite(rate.mean)), key=lambda rate: rate.mean, default=None)
 
 
@@ -284,13 +280,7 @@ def _subject(files: RunFiles) -> Rate | None:
 def _others(files: RunFiles) -> list[Rate]:
     evaluation = dig(files.evaluation, "evaluation")
     rates = []
-    forms = {
-        "sr_goal_noise": NOISY,
-        "sr_goal_local_search": CLIMBING,
-        "sr_goal_lookahead_distilled": POLICY_BY_NET,
-        "sr_goal_lookahead": LOOKAHEAD,
-    }
-    for key, name in forms.items():
+    for name, key in FORMS.items():
         rates.append(_rate(name, METHODS[name], dig(evaluation, key)))
     controls = dig(evaluation, "controls")
     for key, entry in controls.items() if isinstance(controls, dict) else ():

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aimat_ray.report.candidates import Candidate
-from aimat_ray.report.facts import LOOKAHEAD, SUBJECT, Facts, Rate, compare
+from aimat_ray.report.facts import SUBJECT, Facts, Rate, compare
 from aimat_ray.report.markup import Html, el, join
 from aimat_ray.report.run_files import Manifests, dig, number
 from aimat_ray.report.wording import amount, count, fixed, listing, percent, plural, rate
+from aimat_ray.rl.forms import LOOKAHEAD
 
 Severity = Literal["stop", "caution", "note"]
 LOW_CONFIRMED_SHARE = 0.25

@@ -13,6 +13,7 @@ from aimat_ray.report.candidates import Candidate
 from aimat_ray.report.facts import SUBJECT, Facts, Method, Rate, gather
 from aimat_ray.report.markup import clean
 from aimat_ray.report.run_files import Document, RunFiles, dig, listed, number, read_run
+from aimat_ray.rl.forms import FORMS
 from aimat_ray.rl.statistics import Rate as Share
 from aimat_ray.sweep.results import SweepResults
 from aimat_ray.sweep.storage import RUNS
@@ -175,9 +176,7 @@ def _of_base(files: RunFiles, base: str, goal: Any) -> RunFiles:
     if isinstance(rates, dict):
         shown = {
             "sr_goal": _with_episodes(rates.get(SUBJECT)),
-            "sr_goal_lookahead": _with_episodes(rates.get("policy_lookahead")),
-            "sr_goal_noise": _with_episodes(rates.get("policy_noise")),
-            "sr_goal_local_search": _with_episodes(rates.get("policy_local_search")),
+            **{key: _with_episodes(rates.get(form)) for form, key in FORMS.items()},
             "controls": {key: _with_episodes(rate) for key, rate in rates.items() if not str(key).startswith(SUBJECT)},
         }
         evaluation = {**files.evaluation, "base": base, "evaluation": shown}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimat_ray.report.facts import CLIMBING, LOOKAHEAD, NOISY, SUBJECT, Rate, compare
+from aimat_ray.report.facts import SUBJECT, Rate, compare
 from aimat_ray.report.headline import LOW_CONFIRMED_SHARE, Caution, about_synthetic_data
 from aimat_ray.report.markup import Html, el, join
 from aimat_ray.report.page import tile
@@ -10,6 +10,7 @@ from aimat_ray.report.sweep_facts import SweepFacts, agreed_share, ranked_candid
 from aimat_ray.report.sweep_sections import outcome, unfinished_words
 from aimat_ray.report.sweep_statistics import confirmed_mean, mean_rates, paired_rates
 from aimat_ray.report.wording import count, listing, percent, plural, rate
+from aimat_ray.rl.forms import FORMS, LOOKAHEAD
 
 
 def answer(facts: SweepFacts) -> list[Html]:
@@ -85,7 +86,7 @@ def _comparison(facts: SweepFacts) -> Html:
     if SUBJECT not in means:
         return Html()
     own, n_bases = means[SUBJECT]
-    controls = [mean for mean, _ in means.values() if mean.key not in (SUBJECT, LOOKAHEAD, CLIMBING, NOISY)]
+    controls = [mean for mean, _ in means.values() if mean.key not in (SUBJECT, *FORMS)]
     same = [mean for mean in controls if mean.method.price == own.method.price]
     sentences = []
     if same and (pair := paired_rates(facts, SUBJECT, max(same, key=lambda mean: mean.mean).key)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aimat_ray.report.facts import LOOKAHEAD, METHODS, PRICES, SUBJECT, Facts, Rate
+from aimat_ray.report.facts import METHODS, PRICES, SUBJECT, Facts, Rate
 from aimat_ray.report.forest import forest_group, forest_row, forest_table
 from aimat_ray.report.markup import Child, Html, el, join
 from aimat_ray.report.pareto import hypervolume
@@ -19,6 +19,7 @@ from aimat_ray.report.sections import STAGES, absent, section, source_words
 from aimat_ray.report.sweep_facts import SweepFacts, agreed_share, confirmed_rate, over_bases
 from aimat_ray.report.sweep_statistics import confirmed_mean, mean_of, mean_rates
 from aimat_ray.report.wording import DASH, SPACE, bounds, count, percent, plural, rate, spec_of
+from aimat_ray.rl.forms import LOOKAHEAD
 
 if TYPE_CHECKING:
     from aimat_ray.data.sources import AlloyData

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aimat_ray.report.facts import LOOKAHEAD, Facts, Rate
+from aimat_ray.report.facts import Facts, Rate
 from aimat_ray.report.sweep_facts import SweepFacts, SweepRun, average, confirmed_rate, over_bases
+from aimat_ray.rl.forms import LOOKAHEAD
 
 Pick = Callable[[Facts], Rate | None]
 MEASURES: dict[str, Pick] = {

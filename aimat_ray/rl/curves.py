@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from aimat_ray.env.episodes import CountingPredictor, Episodes, run_episodes
-from aimat_ray.rl.methods import NOISY, MakeChooser, MethodResult, distilled_counter, test_starts
+from aimat_ray.rl.forms import NOISY
+from aimat_ray.rl.methods import MakeChooser, MethodResult, distilled_counter, test_starts
 from aimat_ray.rl.policy import Policy, PolicyProposals
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.statistics import Rate

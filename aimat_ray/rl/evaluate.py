@@ -11,14 +11,10 @@ import numpy as np
 
 from aimat_ray.data.composition import format_formula
 from aimat_ray.env.walk import WalkState
+from aimat_ray.rl.forms import FORMS, POLICY
 from aimat_ray.rl.ledger import confirmed_by, pass_stages
 from aimat_ray.rl.methods import (
-    CLIMBING,
     EVOLUTION,
-    LOOKAHEAD,
-    NOISY,
-    POLICY,
-    POLICY_BY_NET,
     MethodResult,
     cached_ceiling,
     evolution_result,
@@ -107,16 +103,7 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
         "ledger": ledger,
         "per_base": per_base(bench, results),
     }
-    further = {
-        LOOKAHEAD: "sr_goal_lookahead",
-        NOISY: "sr_goal_noise",
-        CLIMBING: "sr_goal_local_search",
-        POLICY_BY_NET: "sr_goal_lookahead_distilled",
-    }
-    for name, key in further.items():
-        if name in results:
-            document[key] = results[name].as_dict()
-    return document
+    return document | {key: results[name].as_dict() for name, key in FORMS.items() if name in results}
 
 
 def per_base(bench: Workbench, results: dict[str, MethodResult]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from aimat_ray.env.walk import WalkState
 from aimat_ray.rl.candidates import write_candidates
 from aimat_ray.rl.curves import success_curves
 from aimat_ray.rl.evaluate import ceiling_control, episode_rows, evaluate, evaluation_document, goal_walks
-from aimat_ray.rl.methods import CLIMBING, LOOKAHEAD, NOISY, POLICY, POLICY_BY_NET
+from aimat_ray.rl.forms import FORMS, POLICY
 from aimat_ray.rl.policy import Policy
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
@@ -51,7 +51,7 @@ def finish_run(
     if bench.scorer is not None:
         evaluation["distilled"] = {"version": bench.scorer.version, "fidelity": bench.scorer.fidelity}
     evaluation["goal"] = goals_document(bench.problem, bench.goals)
-    walks, methods = goal_walks(results, [main, LOOKAHEAD, POLICY_BY_NET, CLIMBING, NOISY], found)
+    walks, methods = goal_walks(results, [main, *FORMS], found)
     run.write_table("evaluation_episodes.parquet", episode_rows(bench, results))
     document = {
         "run_dir": str(run.path),

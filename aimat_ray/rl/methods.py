@@ -12,6 +12,7 @@ from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, beyond_
 from aimat_ray.env.walk import WalkState, fresh_walks, judge
 from aimat_ray.prediction import Predictor
 from aimat_ray.registry.store import SurrogateStore
+from aimat_ray.rl.forms import CLIMBING, LOOKAHEAD, NOISY, POLICY, POLICY_BY_NET, REJECTING
 from aimat_ray.rl.policy import Policy, PolicyMoves, PolicyProposals
 from aimat_ray.rl.prepare import Workbench
 from aimat_ray.rl.statistics import Rate
@@ -23,9 +24,8 @@ from aimat_ray.search.leading import Picked, Restless
 from aimat_ray.search.proposals import propose
 
 _TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
-RUN_TIME_NOISE = 0.6
-POLICY, LOOKAHEAD, NOISY, CLIMBING = "policy", "policy_lookahead", "policy_noise", "policy_local_search"
-POLICY_BY_NET = "policy_lookahead_distilled"
+RUN_TIME_NOISE, _REJECTED_NOISE = 0.6, 1.0  # a move that can be taken back may be wilder
+_RANDOM_SHARE = 0.75  # of the late moves of a local search that is led by a policy alone
 EVOLUTION, NET_SCORED, NET_CLIMBING = "evolution", "net_scored_16", "net_local_search"
 _TUNING_STREAM = 2_000
 
@@ -91,6 +91,7 @@ def standard_methods(
         methods |= {
             POLICY: lambda bench, counter, net: policy,
             NOISY: lambda bench, counter, net: noisy,
+            REJECTING: lambda bench, counter, net: LocalSearch(bench.task, counter, proposer=led_moves(policy, None)),
             CLIMBING: lambda bench, counter, net: LocalSearch(bench.task, counter, proposer=led_moves(policy, net)),
             LOOKAHEAD: lambda bench, counter, net: Greedy(bench.task, counter, lookahead, proposer=proposals),
         }
@@ -120,6 +121,8 @@ def led_moves(policy: Policy | None, net: Predictor | None) -> Proposer:
         policy: Where moves come from; None: they are random.
         net: Picks among 16 of them; None: there is nothing to pick by.
     """
+    if net is None and policy is not None:
+        return Restless(PolicyMoves(policy, _REJECTED_NOISE), _RANDOM_SHARE)
     leader: Proposer = propose if policy is None else PolicyMoves(policy)
     return Restless(leader if net is None else Picked(net, leader))
 

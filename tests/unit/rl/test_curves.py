@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from analytic_world import SmallBench
 from env_worlds import small_world
 
@@ -16,8 +17,10 @@ from aimat_ray.env.episodes import CountingPredictor, run_episodes
 from aimat_ray.env.walk import fresh_walks
 from aimat_ray.problem import DesignProblem
 from aimat_ray.rl.curves import curve, success_curves
+from aimat_ray.rl.forms import POLICY, REJECTING
 from aimat_ray.rl.methods import NET_CLIMBING, NET_SCORED, run_method, standard_methods
 from aimat_ray.rl.methods import test_starts as starts_of
+from aimat_ray.rl.policy import Policy
 from aimat_ray.search.controls import Greedy
 
 
@@ -85,6 +88,20 @@ def test_curves_cover_the_methods_and_their_wider_forms(bench: Any) -> None:
         assert points[0]["predictions"] == 4
     assert curves["greedy_16"][-1]["mean"] == results["greedy_16"].rate.mean
     assert curves["greedy_64"][-1]["n"] == 6
+
+
+def test_a_policy_with_rejection_keeps_what_it_has_for_one_prediction_a_step(bench: Any) -> None:
+    def still(seen: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(seen), len(bench.problem.elements))
+
+    methods = standard_methods(Policy(bench.task, still), None, 4)
+    alone, rejecting = (run_method(bench, name, methods[name]) for name in (POLICY, REJECTING))
+    assert alone.rate.mean == 0.0  # a policy that never moves stays where it starts
+    for e in rejecting.episodes:
+        assert (e.final.prediction.p_feasible >= bench.problem.feasibility.threshold).all()
+        assert e.n_feasible == e.n_steps
+        assert (e.spent <= e.steps).all()
+    assert rejecting.rate.mean > 0.0  # chance takes over where the policy does not arrive
 
 
 def test_tuning_starts_are_not_test_starts(bench: Any) -> None:
