@@ -66,6 +66,7 @@ class AgentSettings(Settings):
     layer_norm: bool = True
     hidden_sizes: tuple[Count, ...] = (128, 128)
     network: Literal["flat", "elements"] = "flat"  # of the actor; "elements" looks at one element at a time
+    turns: Count = 1  # actors that take turns in the trained policy: the last one, and earlier ones
     sees_base: bool = True  # False: networks know the base by the composition alone, also one they were not trained on
     grad_clip: Positive | None = None
     twin_q: bool = True
@@ -80,6 +81,7 @@ class AgentSettings(Settings):
         "archive"  # where behaviour cloning gets its moves from
     )
     label_ranking: Literal["nearest", "robust"] = "robust"
+    label_ways: Literal["straight", "clear"] = "straight"  # "clear": to alloys with a feasible way to them
     bc_weight: Annotated[float, Field(ge=0)] = 1.0
     guidance: Literal["none", "gradient", "residual"] = "none"  # what the actor takes from the distilled surrogate
     n_envs_per_runner: Count = 128

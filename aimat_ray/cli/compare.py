@@ -24,9 +24,13 @@ def compare(
     quick: Annotated[
         bool, typer.Option("--quick", help="The same at a tiny budget: shows that all of it runs.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder of cells, tables and page; runs/compare[-quick].")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of cells, tables and page; runs/compare[-quick]."),
+    ] = None,
     stored: Annotated[
-        Path | None, typer.Option("--from", help="Write the page from the tables in this folder; compute nothing.")
+        list[Path] | None,
+        typer.Option("--from", help="Write the page from the tables in this folder (or several); compute nothing."),
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Where the page goes; RESULTS.md in the folder.")] = None,
     finished: Annotated[bool, typer.Option("--finished", help="Report the finished cells; compute nothing.")] = False,
@@ -42,14 +46,16 @@ def compare(
 
     An interrupted contest goes on where it was: give the same command again.
     """
-    from aimat_ray.contest.tables import read_tables
+    from aimat_ray.contest.tables import merged, read_tables, write_tables
     from aimat_ray.errors import ConfigError
     from aimat_ray.report.contest_page import write_contest_page
 
-    if (file is None) == (stored is None):
+    if (file is None) == (not stored):
         raise ConfigError("give the file of a contest, or --from with the folder of a finished one")
-    if stored is not None:
-        folder, results = stored, read_tables(stored)
+    if stored:
+        folder, results = out or stored[0], merged([read_tables(part) for part in stored])
+        if out is not None:
+            write_tables(results, out)
     else:
         assert file is not None
         folder = out or Path("runs") / ("compare-quick" if quick else "compare")

@@ -65,9 +65,14 @@ class Cell:
     def key(self, checksum: str) -> str:
         """Hash of the content, the data's checksum, and the code and libraries that run."""
         trained = self.part == STARTS or self.content["kind"] in LEARNERS
-        code = source_fingerprint(_LEARNER_CODE if trained else _SEARCH_CODE, _LIBRARIES)
-        inputs = {"part": self.part, "seed": self.seed, "content": self.content, "data": checksum, "code": code}
+        inputs = {"part": self.part, "seed": self.seed, "content": self.content, "data": checksum}
+        inputs["code"] = code_of(trained)
         return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def code_of(trained: bool) -> str:
+    """Identity of the code and the libraries that a cell runs."""
+    return source_fingerprint(_LEARNER_CODE if trained else _SEARCH_CODE, _LIBRARIES)
 
 
 def plan(settings: CompareSettings, folder: Path) -> list[Cell]:

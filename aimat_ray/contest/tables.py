@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from aimat_ray.contest.cells import STARTS, Cell
+from aimat_ray.contest.cells import STARTS, Cell, code_of
 from aimat_ray.contest.settings import CompareSettings
 from aimat_ray.errors import RunError
 
 TABLES = ("scores", "starts", "curves", "clouds", "cells")
 NOTE = "contest.json"
+_CELL = ["method", "problem", "seed"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Results:
         curves: Returns over training.
         clouds: Visited compositions on synthetic data.
         cells: One row per finished cell: seconds, cores, date.
-        note: Titles, list length, points, and the seeds that were planned.
+        note: Titles, list length, points, the seeds that were planned, and hashes of the code that ran.
     """
 
     scores: pd.DataFrame
@@ -53,6 +54,7 @@ def collect(
         rows["cells"].append(head | {"part": cell.part} | own)
     note = {
         "quick": quick,
+        "code": [code_of(trained=True)[:12]],
         "points": list(settings.points),
         "list_size": settings.list_size,
         "bayes_evaluations": settings.bayes_evaluations,
@@ -75,6 +77,22 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
         written.append(path)
     (folder / NOTE).write_text(json.dumps(results.note, indent=1) + "\n", encoding="utf-8")
     return [*written, folder / NOTE]
+
+
+def merged(parts: Sequence[Results]) -> Results:
+    """One contest whose cells ran in several places; of a cell that ran twice the first result counts.
+
+    Raises:
+        RunError: The parts are not of one contest: other points, lists, methods or problems.
+    """
+    first = parts[0].note
+    if any(part.note[key] != first[key] for part in parts for key in first if key != "code"):
+        raise RunError("these folders hold results of different contests: their settings differ")
+    tables = {name: pd.concat([getattr(part, name).assign(place=i) for i, part in enumerate(parts)]) for name in TABLES}
+    cells = tables["cells"].drop_duplicates(_CELL)
+    kept = {name: table.merge(cells[[*_CELL, "place"]]) if len(table) else table for name, table in tables.items()}
+    code = sorted({code for part in parts for code in part.note["code"]})
+    return Results(**{name: table.drop(columns="place") for name, table in kept.items()}, note=first | {"code": code})
 
 
 def read_tables(folder: Path) -> Results:

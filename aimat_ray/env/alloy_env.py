@@ -20,6 +20,7 @@ from aimat_ray.env.transition import PAPER_SLOTS
 from aimat_ray.env.walk import WalkState, advance, fresh_walks, judge, observe, predict_legal
 from aimat_ray.prediction import Predictor
 
+_EXPECTED_STEPS = 20  # of a walk, while nothing is known about its base
 _RESERVOIR = 256  # starts drawn at once, so that resets do not cost a surrogate call each
 _IDENTITY_DECIMALS = 2  # a composition is the same when it agrees to 0.01 at%
 
@@ -108,6 +109,7 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
         self._taken = 0
         self._ended = np.zeros(num_envs, dtype=bool)
         self._statistics = WalkStatistics()
+        self._started, self._walked = np.zeros((2, len(task.bases)), dtype=np.int64)  # walks and steps of each base
         self.state: WalkState
 
     def reset(
@@ -160,6 +162,7 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
             terminated[walking] = ~verdict.feasible | (verdict.goal & (fresh >= 1.0))
             truncated[walking] = ~terminated[walking] & (after.step >= self.max_steps)
             ended = (terminated | truncated)[walking]
+            self._walked += np.bincount(after.base, minlength=len(self._walked))
             self._statistics.add(self.task, after, verdict, parts, ended)
             info = self._info(before, after, verdict.goal, walking)
         self._ended = terminated | truncated
@@ -187,6 +190,8 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
             "walks": walks_to_arrays(self.state),
             "ended": self._ended.copy(),
             "taken": self._taken,
+            "started": self._started.copy(),
+            "walked": self._walked.copy(),
             "visits": self._novelty.get_state(),
             "rng": generator_to_text(self._rng),
         }
@@ -201,6 +206,7 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
         self.state, self._ended = walks_from_arrays(state["walks"]), np.array(state["ended"])
         self._reservoir = walks_from_arrays(state["reservoir"]) if "reservoir" in state else None
         self._taken = int(state["taken"])
+        self._started, self._walked = np.array(state["started"]), np.array(state["walked"])
         if "labels" in state and isinstance(self.labeler, Remembering):
             self.labeler.remember(self.state, state["labels"])
         self._novelty.set_state(state["visits"])
@@ -213,12 +219,15 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
         assert self._reservoir is not None
         if self._taken + n > len(self._reservoir):
             self._refill(n)
-        taken = np.arange(self._taken, self._taken + n)
+        new = self._reservoir.rows(np.arange(self._taken, self._taken + n))
         self._taken += n
-        return self._reservoir.rows(taken)
+        self._started += np.bincount(new.base, minlength=len(self._started))
+        return new
 
     def _refill(self, n: int) -> None:
-        base = self._rng.integers(len(self.task.bases), size=max(n, _RESERVOIR))
+        # Equal shares of steps, not of walks, for all bases: hopeless walks are long, those near the brink short.
+        share = (self._started + 1.0) / (self._walked + _EXPECTED_STEPS)
+        base = self._rng.choice(len(share), size=max(n, _RESERVOIR), p=share / share.sum())
         self._reservoir = fresh_walks(self.task, self.predictor, base, self._rng)
         self._taken = 0
 

@@ -36,7 +36,7 @@ def ran_lines(results: Results) -> list[str]:
         f"Made by `aimat compare` from stored tables ({size}). {len(cells)} cells (method × problem × seed) ran on "
         f"{when}, one process each, on a machine with {', '.join(map(str, cores))} cores that did other work too: "
         f"{cells['cpu_seconds'].sum() / 3600:.1f} CPU hours, {cells['seconds'].sum() / 3600:.1f} hours of wall time "
-        f"summed over cells; {_range(seeds.min(), seeds.max())} per method and problem.",
+        f"summed over cells; {_range(seeds.min(), seeds.max())} per method and problem. " + _code_words(note["code"]),
         "",
         f"At {points} predictions every method hands in at most {note['list_size']} designs, and a referee predicts "
         "them anew. Everything that asks the surrogate is paid: starts, training, the archive behind labels, walks. "
@@ -52,6 +52,11 @@ def ran_lines(results: Results) -> list[str]:
         "each problem; scipy in place of rliable, same definitions). *Hits* are different designs at 1 at% that are "
         "truly at the goal (synthetic data) or confirmed by the judge (measured data).",
     ]
+
+
+def _code_words(hashes: Sequence[str]) -> str:
+    one = len(hashes) == 1
+    return f"They ran one state of the code ({hashes[0]})." if one else f"States of the code: {', '.join(hashes)}."
 
 
 def ranking_lines(results: Results, table: pd.DataFrame, word: str) -> list[str]:
@@ -190,6 +195,8 @@ def _starts_verdict(walked: pd.DataFrame, n: int) -> list[str]:
     if own is None or same is None:
         return []
     words = f"At {step} predictions the policy alone reaches {own:.2f}, local search {same:.2f}"
+    rejecting = means.get(("policy_rejection", step))
+    words += "" if rejecting is None else f" (with the policy's moves {rejecting:.2f})"
     words += "" if archive is None else f", the archive walk {archive:.2f}"
     words += "." if far is None else f"; local search with 16 times as many {far:.2f}."
     width = 1.96 * (max(own * (1 - own), 1e-4) / (n * walked["seed"].nunique())) ** 0.5

@@ -16,7 +16,8 @@ from aimat_ray.errors import ProblemError
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_build import build_archive
-from aimat_ray.search.archive_walk import ArchiveLabeler
+from aimat_ray.search.archive_walk import ArchiveLabeler, Targets
+from aimat_ray.search.clear_ways import ClearWays
 from aimat_ray.search.lookahead import LookaheadLabeler
 from aimat_ray.search.plan import PlanLabeler
 
@@ -82,7 +83,9 @@ def make_labeler(bench: Workbench, archive: Archive | None) -> Labeler | None:
     agent, aim = bench.settings.agent, bench.settings.env.train_aim
     wanted: list[Labeler] = []
     if archive is not None and agent.labels in ("archive", "both"):
-        wanted.append(ArchiveLabeler.of(archive, bench.task, agent.label_ranking))
+        targets = Targets(archive, bench.task, agent.label_ranking)
+        clear = agent.label_ways == "clear"
+        wanted.append(ArchiveLabeler(ClearWays(targets, bench.predictor) if clear else targets))
     if bench.settings.env.mode == "simplex" and agent.labels in ("lookahead", "both"):
         # Without a distilled surrogate each label costs 24 true predictions.
         wanted.append(LookaheadLabeler(bench.task, bench.scorer or bench.predictor))

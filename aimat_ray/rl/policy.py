@@ -34,9 +34,14 @@ class Policy:
         """Actions for the walks."""
         import torch
 
+        from aimat_ray.rl.turns import Turns
+
         with torch.no_grad():
             seen = replace(state, goals=harder(state.goals, self.task.settings.train_aim))
-            action = self.actor(torch.from_numpy(observe(self.task, seen))).numpy().astype(np.float64)
+            given = [torch.from_numpy(observe(self.task, seen))]
+            if isinstance(self.actor, Turns):
+                given.append(torch.from_numpy(state.step))
+            action = self.actor(*given).numpy().astype(np.float64)
         if self.noise > 0:
             action = np.clip(action + self.noise * restlessness(state) * rng.normal(size=action.shape), -1.0, 1.0)
         return action

@@ -37,6 +37,7 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+from torch import nn
 
 from aimat_ray.errors import RunError
 from aimat_ray.experience.buffer import FlatReplayBuffer, transition_schema
@@ -44,7 +45,6 @@ from aimat_ray.rl.effect import build_effect
 from aimat_ray.rl.env_runner import FlatRollout, rollout_from_episodes
 from aimat_ray.rl.run_state import RunState
 from aimat_ray.rl.td3_config import TD3Config
-from aimat_ray.rl.td3_module import Actor
 
 Array = NDArray[Any]
 RUN_STATE = "run_state"
@@ -101,12 +101,12 @@ class TD3(Algorithm):
         """Give the trusted rows that the offline mode mixes into the batches; actions in [-1, 1], like the buffer's."""
         self.buffer.set_trusted(self._with_effect(dict(columns)))
 
-    def actor(self) -> Actor:
-        """A copy of the deterministic policy: observations [B, O] -> actions [B, A] in [-1, 1]."""
+    def actor(self) -> nn.Module:
+        """A copy of the deterministic policy: observations [B, O] -> actions [B, A] in [-1, 1]; see also `Turns`."""
         results = self.learner_group.foreach_learner(
-            lambda learner: copy.deepcopy(learner.module[DEFAULT_MODULE_ID].unwrapped().actor)
+            lambda learner: copy.deepcopy(learner.module[DEFAULT_MODULE_ID].unwrapped().policy())
         )
-        actor: Actor = next(iter(results)).get()
+        actor: nn.Module = next(iter(results)).get()
         return actor
 
     def critic_values(self, columns: Mapping[str, Array]) -> Array:
@@ -268,12 +268,12 @@ class TD3(Algorithm):
         return done
 
 
-def load_actor(checkpoint: Path) -> Actor:
+def load_actor(checkpoint: Path) -> nn.Module:
     """The deterministic policy of a stored run, without starting Ray."""
     folder = checkpoint / "learner_group" / "learner" / "rl_module" / DEFAULT_MODULE_ID
     if not folder.is_dir():
         raise RunError(f"{checkpoint} is not a TD3 checkpoint: {folder} does not exist")
-    actor: Actor = RLModule.from_checkpoint(str(folder)).actor
+    actor: nn.Module = RLModule.from_checkpoint(str(folder)).policy()
     return actor
 
 

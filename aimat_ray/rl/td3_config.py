@@ -37,6 +37,7 @@ class TD3Config(AlgorithmConfig):
             'max_elements', 'max_step'}, see effect.ProjectedEffect.
         guide: What a distilled surrogate tells the actor: {'kind': 'none'}, or from guide.guide_spec.
         network: The actor's kind: {'kind': 'flat'}, or from element_actor.element_spec.
+        turns: Actors of the deterministic policy: today's, and earlier ones of its training, see turns.Turns.
         bc_weight: Weight of the distance to the labelled effects in the actor's loss (columns `label`, `label_weight`).
         hidden_sizes: Widths of the hidden layers of actor and critics.
         hidden_columns: First and last + 1 of the entries of an observation that actor and critics do not see.
@@ -68,6 +69,7 @@ class TD3Config(AlgorithmConfig):
     effect: Mapping[str, Any]
     guide: Mapping[str, Any]
     network: Mapping[str, Any]
+    turns: int
     bc_weight: float
     hidden_sizes: tuple[int, ...]
     hidden_columns: tuple[int, int]
@@ -103,6 +105,7 @@ class TD3Config(AlgorithmConfig):
         self.effect = {"kind": "identity"}
         self.guide = {"kind": "none"}
         self.network = {"kind": "flat"}
+        self.turns = 1
         self.bc_weight = 0.0
         self.hidden_sizes = (256, 256)
         self.hidden_columns = (0, 0)
@@ -161,7 +164,7 @@ class TD3Config(AlgorithmConfig):
             raise ConfigError("guidance 'gradient' needs critic 'effect': it follows the effect through the model")
         if self.critic == "none" and self.bc_weight <= 0:
             raise ConfigError("critic 'none' learns from labels alone: set bc_weight above 0")
-        for name in ("policy_delay", "minibatches_per_update", "buffer_capacity"):
+        for name in ("policy_delay", "turns", "minibatches_per_update", "buffer_capacity"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.updates_per_step <= 0:
@@ -196,13 +199,14 @@ MODULE_FIELDS = (
     "effect",
     "guide",
     "network",
+    "turns",
     "exploration_noise",
     "random_steps",
 )
 
 
 # Who makes the labels is not the algorithm's business; `guide` and `hidden_columns` come from the task.
-_ELSEWHERE = {"labels", "label_ranking", "guidance", "network", "sees_base"}
+_ELSEWHERE = {"labels", "label_ranking", "label_ways", "guidance", "network", "sees_base"}
 AGENT_FIELDS = tuple(name for name in AgentSettings.model_fields if name not in _ELSEWHERE)
 _RENAMED = {"batch_size": "train_batch_size_per_learner"}
 _OF_RUNNERS = {

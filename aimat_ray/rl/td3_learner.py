@@ -17,6 +17,8 @@ from aimat_ray.errors import TrainingError
 from aimat_ray.rl.td3_loss import Losses, LossSettings, actor_losses, critic_losses, minimised
 from aimat_ray.rl.td3_module import TD3Module
 
+_KEPT_EVERY = 1.25  # an actor is kept when there were so many times more updates: ages of some 10 to 40 % of a run
+
 
 class TD3Learner(TorchLearner):
     """A gradient step per minibatch of a call, the actor every `policy_delay` steps, the targets behind it.
@@ -41,7 +43,7 @@ class TD3Learner(TorchLearner):
         self._follow = get_ema_multi_avg_fn(1.0 - self.config.tau)  # type: ignore[no-untyped-call]
         self._logged: dict[str, list[Tensor]] = defaultdict(list)
         self._batch_size = int(self.config.train_batch_size_per_learner)
-        self.n_updates = 0
+        self.n_updates = self._kept_at = 0
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """One Adam for the actor, one for the critics."""
@@ -87,6 +89,9 @@ class TD3Learner(TorchLearner):
             self._descend("actor", minimised(actor))
             self._follow(self._targets, self._sources, self.n_updates)
             losses |= actor
+        if self.n_updates >= _KEPT_EVERY * self._kept_at:
+            self._net.keep_actor()
+            self._kept_at = self.n_updates
         for name, value in losses.items():
             self._logged[name].append(value.detach())
         return losses
@@ -115,12 +120,12 @@ class TD3Learner(TorchLearner):
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """RLlib's state (networks, targets, optimisers) plus the update count and the noise generator."""
-        own = {"n_updates": self.n_updates, "generator": self._generator.get_state().numpy()}
+        own = {"n_updates": self.n_updates, "kept_at": self._kept_at, "generator": self._generator.get_state().numpy()}
         return {**super().get_state(*args, **kwargs), **own}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take over a state from `get_state`."""
         super().set_state(state)
         if "n_updates" in state:
-            self.n_updates = int(state["n_updates"])
+            self.n_updates, self._kept_at = int(state["n_updates"]), int(state["kept_at"])
             self._generator.set_state(torch.from_numpy(state["generator"].copy()))

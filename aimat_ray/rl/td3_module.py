@@ -5,6 +5,7 @@ Actions are in [-1, 1] everywhere in here; the env runner maps them onto the act
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from aimat_ray.rl.effect import build_effect
 from aimat_ray.rl.element_actor import ElementActor
 from aimat_ray.rl.guide import Guide, ResidualActor
+from aimat_ray.rl.turns import Turns
 
 
 class Critic(nn.Module):
@@ -100,6 +102,7 @@ class TD3Module(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         self.has_critic = options["critic"] != "none"
         if self.inference_only:
             return
+        self.earlier_actors = nn.ModuleList(copy.deepcopy(self.actor) for _ in range(int(options["turns"]) - 1))
         self.guide = guide if options["guide"]["kind"] == "gradient" else None
         self.effect = build_effect(options["effect"])
         self.critic_input = self.effect if options["critic"] == "effect" else build_effect({"kind": "identity"})
@@ -124,13 +127,25 @@ class TD3Module(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def get_non_inference_attributes(self) -> list[str]:
         """Parts that env runners don't need."""
-        return ["critics", "target_actor", "target_critics", "effect", "critic_input", "guide"]
+        return ["earlier_actors", "critics", "target_actor", "target_critics", "effect", "critic_input", "guide"]
 
     def get_initial_state(self) -> dict[str, Any]:
         """No recurrent state."""
         return {}
 
     # ------------------------------------------------------------------ acting
+    def policy(self) -> nn.Module:
+        """The deterministic policy: the actor, or the actors that take turns."""
+        return Turns([self.actor, *self.earlier_actors]) if len(self.earlier_actors) else self.actor
+
+    def keep_actor(self) -> None:
+        """The actor of today is from now on among the earlier ones, in the place of the oldest."""
+        newer = self.actor
+        for earlier in self.earlier_actors:
+            was = copy.deepcopy(earlier)
+            earlier.load_state_dict(newer.state_dict())
+            newer = was
+
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         with torch.no_grad():
             return {Columns.ACTIONS: self.actor(batch[Columns.OBS])}

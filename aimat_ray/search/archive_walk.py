@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ Ranking = Literal["nearest", "robust"]
 
 _CHANGE_TOLERANCE = 1e-9
 _DISTANCE_WEIGHT = 0.1  # where no alloy meets the goal: closeness lost per fraction of atoms to exchange
+_SHORTEST_LABEL = 0.3  # of the largest step: who learns to stop at a border stands a little before it
+_STANDING = 0.01  # of the largest step: who has arrived needs no label to go on
 _SAFEST_SHARE = 0.25  # of the alloys that meet a walk's goal, by robust margin
 _FEWEST_TARGETS = 4
 
@@ -88,19 +90,36 @@ class Targets:
             Targets, [B, E], the walk's own composition where there is none; and whether the archive says that the
             target meets the walk's own goal, [B].
         """
-        target, known = state.at_frac.copy(), np.zeros(len(state), dtype=bool)
+        places, n_known = self.ranked(state, 1)
+        return places[:, 0], n_known > 0
+
+    def ranked(self, state: WalkState, k: int) -> tuple[FloatArray, NDArray[np.intp]]:
+        """The best targets of walks, the one to choose first.
+
+        Args:
+            state: Where the walks stand.
+            k: Targets per walk.
+
+        Returns:
+            Targets, [B, k, E]; and how many of them, from the first, meet the walk's own goal by what the archive
+            says, [B]. The first one is there where none does: what comes nearest, or the walk's own composition.
+        """
+        places = np.repeat(state.at_frac[:, None], k, axis=1)
+        n_known = np.zeros(len(state), dtype=np.intp)
         order = np.argsort(state.base, kind="stable")
         for rows in np.split(order, np.flatnonzero(np.diff(state.base[order])) + 1):
             shelf = self._shelves[state.base[rows[0]]] if rows.size else None
             if shelf is not None and len(shelf):
-                pick, known[rows], reachable = self._choose(shelf, state, rows)
-                target[rows[reachable]] = shelf.at_frac[pick[reachable]]
-        return target, known
+                picks, n_met = self._ranked(shelf, state, rows, min(k, len(shelf)))
+                chosen = np.where(picks[:, :, None] >= 0, shelf.at_frac[picks], state.at_frac[rows][:, None])
+                places[rows, : picks.shape[1]] = chosen
+                n_known[rows] = n_met if shelf.own else 0
+        return places, n_known
 
-    def _choose(
-        self, shelf: _Shelf, state: WalkState, rows: NDArray[np.intp]
-    ) -> tuple[NDArray[np.intp], BoolArray, BoolArray]:
-        """For walks of one base: the alloy to go to, whether it meets the goal, and whether there is any, [b] each."""
+    def _ranked(
+        self, shelf: _Shelf, state: WalkState, rows: NDArray[np.intp], k: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For walks of one base: the alloys to go to, [b, k], -1 for none, and how many of them meet the goal, [b]."""
         at_frac, goals = state.at_frac[rows], state.goals.rows(rows)
         distance = 0.5 * cdist(at_frac, shelf.at_frac, "cityblock")
         change = np.zeros_like(distance)
@@ -109,14 +128,18 @@ class Targets:
         meets, margin = self._offers(shelf, goals)
         reachable = shelf.reachable(at_frac)
         fits = meets & reachable & (change <= goals.max_change[:, None] + _CHANGE_TOLERANCE)
-        wanted = fits if self.ranking == "nearest" else _safest(np.where(fits, margin, -np.inf))
-        pick = np.where(wanted, -distance, -np.inf).argmax(axis=1)
-        known = np.asarray(fits.any(axis=1))
-        rest = np.flatnonzero(~known)
+        far = distance
+        if self.ranking == "robust":
+            far = far + ~_safest(np.where(fits, margin, -np.inf))  # two compositions are never further apart than 1
+        far = np.where(fits, far, np.inf)
+        picks = far.argmin(axis=1)[:, None] if k == 1 else np.argsort(far, axis=1, kind="stable")[:, :k]
+        n_met = np.minimum(fits.sum(axis=1), k)
+        picks[np.arange(k) >= n_met[:, None]] = -1
+        rest = np.flatnonzero((n_met == 0) & reachable.any(axis=1))
         if rest.size:
             near = _closeness_of_pairs(shelf, change[rest], goals.rows(rest)) - _DISTANCE_WEIGHT * distance[rest]
-            pick[rest] = np.where(reachable[rest], near, -np.inf).argmax(axis=1)
-        return pick, known & np.bool_(shelf.own), np.asarray(reachable.any(axis=1))
+            picks[rest, 0] = np.where(reachable[rest], near, -np.inf).argmax(axis=1)
+        return picks, n_met
 
     def _offers(self, shelf: _Shelf, goals: GoalBatch) -> tuple[BoolArray, FloatArray]:
         """Which alloys meet which goals, and by what margin, [b, N] each; [1, N] where all walks have one goal.
@@ -203,11 +226,22 @@ class ArchiveWalk:
         return steer(self.targets.task, state, target)
 
 
+class ChoosesTargets(Protocol):
+    """Chooses alloys to walk to: `Targets`, or `clear_ways.ClearWays`."""
+
+    @property
+    def task(self) -> DesignTask:
+        """What is designed."""
+
+    def choose(self, state: WalkState) -> tuple[FloatArray, BoolArray]:
+        """Targets, [B, E], and whether they are known to meet the walks' goals, [B]."""
+
+
 @dataclass(frozen=True)
 class ArchiveLabeler:
     """What a step towards an archived alloy would change: labels for behaviour cloning."""
 
-    targets: Targets
+    targets: ChoosesTargets
 
     @classmethod
     def of(cls, archive: Archive, task: DesignTask, ranking: Ranking = "nearest") -> ArchiveLabeler:
@@ -219,5 +253,7 @@ class ArchiveLabeler:
         task = self.targets.task
         target, known = self.targets.choose(state)
         there = move(task, state, steer(task, state, target))
-        effect = ((there - state.at_frac) / task.max_step).astype(np.float32)
-        return effect, known.astype(np.float32)
+        effect = (there - state.at_frac) / task.max_step
+        length = np.abs(effect).max(axis=1, keepdims=True)
+        effect *= np.maximum(_SHORTEST_LABEL / np.maximum(length, _STANDING), 1.0)
+        return effect.astype(np.float32), known.astype(np.float32)

@@ -98,7 +98,7 @@ def test_it_learns_and_counts() -> None:
 
 
 def test_resumed_run_equals_uninterrupted_one(tmp_path: Path) -> None:
-    config = tiny_config(offline_mode="annealed", offline_share=0.5, offline_share_end=0.1)
+    config = tiny_config(offline_mode="annealed", offline_share=0.5, offline_share_end=0.1, turns=3)
     algorithm = config.build_algo()
     algorithm.set_trusted(trusted_rows(50))
     for _ in range(2):
@@ -124,8 +124,8 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path) -> None:
         resumed.save_to_path(str(tmp_path / "later"))
     finally:
         resumed.stop()
-    obs = torch.rand(4, 3)
-    assert torch.equal(load_actor(tmp_path / "later")(obs), expected_actor(obs))
+    obs, step = torch.rand(4, 3), torch.arange(4)
+    assert torch.equal(load_actor(tmp_path / "later")(obs, step), expected_actor(obs, step))
     with np.load(tmp_path / "checkpoint" / "run_state" / "state.npz", allow_pickle=False) as state:
         assert state["buffer.live/obs"].shape == (counts[2], 3)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from aimat_ray.contest.tables import Results, read_tables, write_tables
+from aimat_ray.contest.tables import Results, merged, read_tables, write_tables
+from aimat_ray.errors import RunError
 from aimat_ray.report.contest_page import write_contest_page
 
 POINTS = (1_000, 128_000)
@@ -52,8 +54,9 @@ def results() -> Results:
         for within, mean in zip((16, 128), means, strict=False)
     ]
     note = {
-        "quick": False, "points": list(POINTS), "list_size": 100, "bayes_evaluations": 8, "walk_share": 0.25,
-        "archive_share": 0.06, "problems": {"world": {"kind": "alloys", "data": "oracle:0", "base": "Zr"}},
+        "quick": False, "code": ["abc"], "points": list(POINTS), "list_size": 100, "bayes_evaluations": 8,
+        "walk_share": 0.25, "archive_share": 0.06,
+        "problems": {"world": {"kind": "alloys", "data": "oracle:0", "base": "Zr"}},
         "methods": {
             "td3": {"kind": "td3", "title": "TD3 (ours)"}, "td3_paper": {"kind": "td3", "title": "TD3 as published"},
             "nsga2": {"kind": "nsga2", "title": "NSGA-II"},
@@ -86,3 +89,25 @@ def test_a_bar_that_is_missed_is_called_missed(results: Results, tmp_path: Path)
     results.scores.loc[results.scores["method"] == "td3_paper", "hits"] = 60
     text = write_contest_page(results, tmp_path, tmp_path / "RESULTS.md").read_text()
     assert "1.5 times its number; the bar is 3 times: missed" in text
+
+
+def test_parts_of_a_contest_are_merged_and_a_cell_that_ran_twice_counts_once(results: Results) -> None:
+    def part(code: str, seeds: tuple[int, ...], hits: int) -> Results:
+        def of(table: pd.DataFrame) -> pd.DataFrame:
+            return table[table["seed"].isin(seeds)] if len(table) else table
+
+        scores = of(results.scores).assign(hits=hits)
+        note = results.note | {"code": [code]}
+        return Results(scores, of(results.starts), results.curves, results.clouds, of(results.cells), note)
+
+    whole = merged([part("first", (0,), 7), part("second", (0, 1), 9)])
+    assert whole.note["code"] == ["first", "second"]
+    assert len(whole.cells) == len(results.cells) and len(whole.scores) == len(results.scores)
+    assert set(whole.scores.loc[whole.scores["seed"] == 0, "hits"]) == {7}
+    assert set(whole.scores.loc[whole.scores["seed"] == 1, "hits"]) == {9}
+    assert list(whole.scores.columns) == list(results.scores.columns)
+    alone = merged([results])
+    pd.testing.assert_frame_equal(alone.scores, results.scores)
+    other = replace(results, note=results.note | {"points": [10]})
+    with pytest.raises(RunError, match="different contests"):
+        merged([results, other])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from td3_parts import ACT, build_learner, make_batch
+from td3_parts import ACT, OBS, build_learner, make_batch
 from torch import nn
 
 from aimat_ray.errors import TrainingError
@@ -223,3 +223,31 @@ def test_exploration_is_uniform_first_and_noisy_then() -> None:
     assert noisy.std().item() == pytest.approx(0.1, abs=0.01)
     net.exploration_rng = np.random.default_rng(0)
     assert torch.equal(uniform, net.explore(obs, 0))
+
+
+def test_a_policy_of_turns_has_the_actor_and_earlier_ones_of_it() -> None:
+    learner, obs = build_learner(small(turns=3, policy_delay=1)), torch.randn(4, OBS)
+    was = []
+    for seed in range(40):
+        learner.gradient_step(make_batch(16, seed))
+        was.append(learner._net.actor(obs).detach())
+    # kept after updates 1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24, 30, 38: each time at least 1.25 times as many
+    policy = learner._net.policy()
+    for step, actions in enumerate((was[39], was[37], was[29], was[39])):
+        with torch.no_grad():
+            assert torch.equal(policy(obs, torch.full((4,), step)), actions)
+    with torch.no_grad():
+        mixed = policy(obs, torch.tensor([0, 1, 2, 3]))
+    assert torch.equal(mixed[:3], torch.stack([was[39][0], was[37][1], was[29][2]]))
+    again = build_learner(small(turns=3, policy_delay=1))
+    again.set_state(learner.get_state())
+    for one in (learner, again):
+        for seed in range(40, 50):  # the next is kept after update 48
+            one.gradient_step(make_batch(16, seed))
+    assert torch.equal(again._net.policy()(obs, torch.ones(4, dtype=int)), policy(obs, torch.ones(4, dtype=int)))
+    assert not torch.equal(policy(obs, torch.ones(4, dtype=int)), was[37])
+
+
+def test_a_policy_of_one_turn_is_the_actor() -> None:
+    learner = build_learner(small())
+    assert learner._net.policy() is learner._net.actor
