@@ -226,7 +226,8 @@ class AlloyVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _refill(self, n: int) -> None:
         # Equal shares of steps, not of walks, for all bases: hopeless walks are long, those near the brink short.
-        share = (self._started + 1.0) / (self._walked + _EXPECTED_STEPS)
+        steps = self._walked + float(_EXPECTED_STEPS)
+        share = (self._started + 1.0) / steps / steps  # of walks so long, and the more, the less a base has had so far
         base = self._rng.choice(len(share), size=max(n, _RESERVOIR), p=share / share.sum())
         self._reservoir = fresh_walks(self.task, self.predictor, base, self._rng)
         self._taken = 0

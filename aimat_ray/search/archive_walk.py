@@ -14,17 +14,15 @@ from aimat_ray.env.legality import MIN_ELEMENTS, BoolArray, FloatArray, check_le
 from aimat_ray.env.observation import Float32Array
 from aimat_ray.env.safety import clipped_margin, doubt
 from aimat_ray.env.task import DesignTask, pessimistic
-from aimat_ray.env.walk import WalkState, limits_of, move
+from aimat_ray.env.walk import WalkState, limits_of
 from aimat_ray.search.archive import Archive
 from aimat_ray.search.evolution import fit_into
-from aimat_ray.search.steering import steer
+from aimat_ray.search.steering import label_towards, steer
 
 Ranking = Literal["nearest", "robust"]
 
 _CHANGE_TOLERANCE = 1e-9
 _DISTANCE_WEIGHT = 0.1  # where no alloy meets the goal: closeness lost per fraction of atoms to exchange
-_SHORTEST_LABEL = 0.3  # of the largest step: who learns to stop at a border stands a little before it
-_STANDING = 0.01  # of the largest step: who has arrived needs no label to go on
 _SAFEST_SHARE = 0.25  # of the alloys that meet a walk's goal, by robust margin
 _FEWEST_TARGETS = 4
 
@@ -252,8 +250,4 @@ class ArchiveLabeler:
         """Wanted effects, [B, E] in units of the largest step, and weights, [B]: 1 where an alloy meets the goal."""
         task = self.targets.task
         target, known = self.targets.choose(state)
-        there = move(task, state, steer(task, state, target))
-        effect = (there - state.at_frac) / task.max_step
-        length = np.abs(effect).max(axis=1, keepdims=True)
-        effect *= np.maximum(_SHORTEST_LABEL / np.maximum(length, _STANDING), 1.0)
-        return effect.astype(np.float32), known.astype(np.float32)
+        return label_towards(task, state, target), known.astype(np.float32)

@@ -19,11 +19,11 @@ from aimat_ray.env.observation import Float32Array
 from aimat_ray.env.safety import robust_margin
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import exchanged
-from aimat_ray.env.walk import WalkState, move
+from aimat_ray.env.walk import WalkState
 from aimat_ray.prediction import Predictor
 from aimat_ray.search.evolution import EvolutionSettings, evolve
 from aimat_ray.search.merit import Candidates, best_of
-from aimat_ray.search.steering import steer
+from aimat_ray.search.steering import label_towards
 
 _REMEMBERED = 4_096  # walks whose plans are kept; far more than are open at once
 _CHANGE_COST = 0.3  # robust margin that a plan may cost per fraction of atoms exchanged: near plans are walked sooner
@@ -53,9 +53,7 @@ class PlanLabeler:
     def __call__(self, state: WalkState) -> tuple[Float32Array, Float32Array]:
         """Wanted effects, [B, E] in units of the largest step, and weights, [B]: 1 where the plan meets the goal."""
         target, meets = self.plans(state)
-        there = move(self.task, state, steer(self.task, state, target))
-        effect = ((there - state.at_frac) / self.task.max_step).astype(np.float32)
-        return effect, meets.astype(np.float32)
+        return label_towards(self.task, state, target), meets.astype(np.float32)
 
     def plans(self, state: WalkState) -> tuple[FloatArray, BoolArray]:
         """Where walks should go, [B, E], and whether that meets their goals, [B]; searched for walks not seen yet."""

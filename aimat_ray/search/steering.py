@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aimat_ray.env.legality import MIN_ELEMENTS, MIN_FRACTION, BoolArray, FloatArray, Limits
+from aimat_ray.env.observation import Float32Array
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import ENTER_ABOVE, change_to_slots
-from aimat_ray.env.walk import WalkState, limits_of
+from aimat_ray.env.walk import WalkState, limits_of, move
 
 _ARRIVED = 1e-9
+_SHORTEST_LABEL = 0.3  # of the largest step
+_STANDING = 0.01  # of the largest step: what is so near is not stretched any further
 
 
 def steer(task: DesignTask, state: WalkState, target: FloatArray) -> FloatArray:
@@ -24,6 +27,18 @@ def steer(task: DesignTask, state: WalkState, target: FloatArray) -> FloatArray:
     if task.settings.mode == "paper":
         return slots_toward(state.at_frac, target, task.max_step)
     return action_toward(state.at_frac, target, limits_of(task, state.base), task.max_step)
+
+
+def label_towards(task: DesignTask, state: WalkState, target: FloatArray) -> Float32Array:
+    """What a step towards the targets would change, [B, E] in units of the largest step: labels for behaviour cloning.
+
+    Who learns to make tiny steps at last stands still a little before the border of a goal: a label is at least 0.3 of
+    the largest step long, also where the target is nearer. The first composition at the goal ends a walk anyway.
+    """
+    effect = (move(task, state, steer(task, state, target)) - state.at_frac) / task.max_step
+    length = np.abs(effect).max(axis=1, keepdims=True)
+    stretched = effect * np.maximum(_SHORTEST_LABEL / np.maximum(length, _STANDING), 1.0)
+    return stretched.astype(np.float32)
 
 
 def action_toward(at_frac: FloatArray, target: FloatArray, limits: Limits, max_step: float) -> FloatArray:

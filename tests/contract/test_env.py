@@ -189,6 +189,28 @@ def test_simplex_walks_are_always_legal(oracle: AlloyData) -> None:
         np.testing.assert_allclose((before.at_frac + 0)[walked] + change, env.state.at_frac[walked], atol=1e-8)
 
 
+def test_bases_get_equal_shares_of_the_steps(problem: DesignProblem) -> None:
+    task, predictor = small_world(problem)
+    zirconium, titanium = problem.element_index["Zr"], problem.element_index["Ti"]
+
+    def p_feasible(at_frac: FloatArray) -> FloatArray:  # Cu alloys (less Zr) do not stand the titanium that all get
+        return np.where((at_frac[:, zirconium] < 0.39) & (at_frac[:, titanium] > 0.08), 0.1, 1.0)
+
+    task = replace(task, goals=replace(task.goals, at_least=task.goals.at_least * 10))  # type: ignore[attr-defined, type-var]
+    env = AlloyVectorEnv(64, task, replace(predictor, p_feasible=p_feasible), max_steps=24)
+    env.reset(seed=0)
+    action = np.full(env.action_space.shape, -0.1)
+    action[:, titanium] = 1.0
+    walks, steps = np.zeros(2), np.zeros(2)
+    for _ in range(200):
+        before = env.state
+        env.step(action)
+        steps += np.bincount(env.state.base[env.state.step > 0], minlength=2)
+        walks += np.bincount(before.base[env.state.step == 1], minlength=2)
+    assert walks[task.bases.index("Cu")] > 4 * walks[task.bases.index("Zr")]
+    assert 0.8 < steps[0] / steps[1] < 1.25
+
+
 def test_only_the_first_visit_of_a_goal_ends_a_paper_episode(problem: DesignProblem) -> None:
     from aimat_ray.config import RewardSettings
 
