@@ -10,13 +10,16 @@ import numpy as np
 from aimat_ray.env.goals import harder
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
-from aimat_ray.env.walk import WalkState, observe
+from aimat_ray.env.walk import WalkState, move, observe
 from aimat_ray.search.leading import restlessness
+from aimat_ray.search.steering import lengthened, steer
+
+_SLOW, _BRISK = 0.2, 0.4  # of the largest step
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The deterministic actor: one observation in, one action out, no surrogate call of its own.
+    """The deterministic actor: one observation in, one action out, no surrogate call of its own; it never stands still.
 
     It sees its goal as hard as in training (`train_aim`).
 
@@ -42,9 +45,21 @@ class Policy:
             if isinstance(self.actor, Turns):
                 given.append(torch.from_numpy(state.step))
             action = self.actor(*given).numpy().astype(np.float64)
+        if self.task.settings.mode == "simplex":
+            action = self._without_rest(state, action)
         if self.noise > 0:
             action = np.clip(action + self.noise * restlessness(state) * rng.normal(size=action.shape), -1.0, 1.0)
         return action
+
+    def _without_rest(self, state: WalkState, action: FloatArray) -> FloatArray:
+        """Who all but stands goes on in its direction: policies come to rest a little before the border of a goal."""
+        effect = (move(self.task, state, action) - state.at_frac) / self.task.max_step
+        further = lengthened(effect, _SLOW, _BRISK)
+        resting = (further != effect).any(axis=1, keepdims=True)
+        if not resting.any():
+            return action
+        target = np.clip(state.at_frac + further * self.task.max_step, 0.0, 1.0)
+        return np.where(resting, steer(self.task, state, target), action)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from aimat_ray.env.walk import WalkState, limits_of, move
 
 _ARRIVED = 1e-9
 _SHORTEST_LABEL = 0.3  # of the largest step
-_STANDING = 0.01  # of the largest step: what is so near is not stretched any further
+_STANDING = 1e-6  # of the largest step: no direction to go on in
 
 
 def steer(task: DesignTask, state: WalkState, target: FloatArray) -> FloatArray:
@@ -36,9 +36,14 @@ def label_towards(task: DesignTask, state: WalkState, target: FloatArray) -> Flo
     the largest step long, also where the target is nearer. The first composition at the goal ends a walk anyway.
     """
     effect = (move(task, state, steer(task, state, target)) - state.at_frac) / task.max_step
+    return lengthened(effect, _SHORTEST_LABEL, _SHORTEST_LABEL).astype(np.float32)
+
+
+def lengthened(effect: FloatArray, below: float, to: float) -> FloatArray:
+    """Effects [B, E] in units of the largest step, shorter ones than `below` as long as `to`; none stays none."""
     length = np.abs(effect).max(axis=1, keepdims=True)
-    stretched = effect * np.maximum(_SHORTEST_LABEL / np.maximum(length, _STANDING), 1.0)
-    return stretched.astype(np.float32)
+    short = (length < below) & (length > _STANDING)
+    return np.asarray(np.where(short, effect * (to / np.maximum(length, _STANDING)), effect))
 
 
 def action_toward(at_frac: FloatArray, target: FloatArray, limits: Limits, max_step: float) -> FloatArray:

@@ -31,6 +31,7 @@ FIRST: dict[str, Any] = {
     "learning_starts": 100,
     "layer_norm": False,
     "hidden_sizes": (8, 8),
+    "turns": 1,
     "grad_clip": None,
     "twin_q": True,
     "critic": "effect",
@@ -59,6 +60,7 @@ SECOND: dict[str, Any] = {
     "learning_starts": 500,
     "layer_norm": True,
     "hidden_sizes": (8, 16),
+    "turns": 3,
     "grad_clip": 1e-2,
     "twin_q": False,
     "critic": "raw",
@@ -174,7 +176,7 @@ def test_agent_fields_are_those_of_the_settings() -> None:
     # what labels say is the labeler's business (rl/algorithm.py); how they are learned from is TD3's
     # and what a guide or another network is made of comes as `guide` and `network` (rl/guide.py, rl/element_actor.py)
     assert set(AgentSettings.model_fields) - set(AGENT_FIELDS) == {
-        "labels", "label_ranking", "guidance", "network", "sees_base",
+        "labels", "label_ranking", "label_ways", "guidance", "network", "sees_base",
     }  # fmt: skip
     assert set(AGENT_FIELDS) <= set(AgentSettings.model_fields)
 
