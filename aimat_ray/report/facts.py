@@ -40,9 +40,7 @@ METHODS: dict[str, Method] = {
     NOISY: Method("Policy with run-time noise", "one"),
     REJECTING: Method("Policy with rejection", "one", "a local search whose moves are the policy’s, without a net"),
     CLIMBING: Method(
-        "Local search led by the policy",
-        "one",
-        "keeps a move when it helps; picked by a distilled net where there is one",
+        "Local search led by policy and net", "one", "moves are picked by a distilled net, half of them the policy’s"
     ),
     LOOKAHEAD: Method("Policy with lookahead", "sixteen", "the best of 16 moves around the policy’s own"),
     "archive_walk": Method(

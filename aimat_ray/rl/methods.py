@@ -24,8 +24,8 @@ from aimat_ray.search.leading import Picked, Restless
 from aimat_ray.search.proposals import propose
 
 _TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
-RUN_TIME_NOISE, _REJECTED_NOISE = 0.6, 1.0  # a move that can be taken back may be wilder
-_RANDOM_SHARE = 0.75  # of the late moves of a local search that is led by a policy alone
+RUN_TIME_NOISE = 0.6
+_UNPICKED_NOISE, _UNPICKED_RANDOM_SHARE = 1.0, 0.75  # of moves that a policy leads alone, and that can be taken back
 EVOLUTION, NET_SCORED, NET_CLIMBING = "evolution", "net_scored_16", "net_local_search"
 _TUNING_STREAM = 2_000
 
@@ -92,10 +92,12 @@ def standard_methods(
             POLICY: lambda bench, counter, net: policy,
             NOISY: lambda bench, counter, net: noisy,
             REJECTING: lambda bench, counter, net: LocalSearch(bench.task, counter, proposer=led_moves(policy, None)),
-            CLIMBING: lambda bench, counter, net: LocalSearch(bench.task, counter, proposer=led_moves(policy, net)),
             LOOKAHEAD: lambda bench, counter, net: Greedy(bench.task, counter, lookahead, proposer=proposals),
         }
         if distilled:
+            methods[CLIMBING] = lambda bench, counter, net: LocalSearch(
+                bench.task, counter, proposer=led_moves(policy, net)
+            )
             methods[POLICY_BY_NET] = lambda bench, counter, net: Greedy(
                 bench.task, counter, lookahead, scorer=net, proposer=proposals
             )
@@ -121,10 +123,10 @@ def led_moves(policy: Policy | None, net: Predictor | None) -> Proposer:
         policy: Where moves come from; None: they are random.
         net: Picks among 16 of them; None: there is nothing to pick by.
     """
-    if net is None and policy is not None:
-        return Restless(PolicyMoves(policy, _REJECTED_NOISE), _RANDOM_SHARE)
-    leader: Proposer = propose if policy is None else PolicyMoves(policy)
-    return Restless(leader if net is None else Picked(net, leader))
+    leader: Proposer = propose
+    if policy is not None:
+        leader = PolicyMoves(policy, _UNPICKED_NOISE if net is None else RUN_TIME_NOISE)
+    return Restless(leader, _UNPICKED_RANDOM_SHARE) if net is None else Restless(Picked(net, leader))
 
 
 def run_method(bench: Workbench, name: str, make: MakeChooser, settles: bool = False) -> MethodResult:

@@ -93,7 +93,7 @@ class PolicyMoves:
     """
 
     policy: Policy
-    noise: float = 0.6
+    noise: float
 
     def __call__(self, task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
         """Actions, [B * k, A]."""

@@ -18,7 +18,7 @@ _LONGEST = 24  # steps that are looked at
 _ARRIVED = 1e-6
 
 
-@dataclass
+@dataclass(frozen=True)
 class ClearWays:
     """Chooses as `Targets` does, but the first alloy to which the straight way stays feasible.
 
