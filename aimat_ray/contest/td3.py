@@ -61,7 +61,9 @@ def train_td3(
     archive_budget = int(archive_share * game.budget) if labelled else 0
     steps = max(int((1 - walk_share) * game.budget) - archive_budget, 1)
     settings = sized(settings, steps, archive_budget)
-    companion = companion_for(settings, lambda line: None)
+    # Starts cost predictions too: an agent takes some two thirds of the planned steps.
+    paid = (1 - walk_share) * game.budget
+    companion = companion_for(settings, lambda line: None, lambda algorithm: game.meter.n_predictions / paid)
     with tempfile.TemporaryDirectory(prefix="aimat-contest-") as folder, closing(companion):
         bench = method_bench(reference, settings, game.learner_meter(reference.predictor))
         bench = companion.join(bench, RunDirectory(Path(folder)), False)

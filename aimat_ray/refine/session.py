@@ -8,7 +8,7 @@ from typing import Any
 from aimat_ray.config import DesignSettings
 from aimat_ray.refine.checks import check_settings
 from aimat_ray.refine.companion import AmrCompanion
-from aimat_ray.refine.knowledge.companion import KbrCompanion
+from aimat_ray.refine.knowledge.companion import KbrCompanion, Progress
 from aimat_ray.rl.hooks import Alone, Companion
 from aimat_ray.rl.prepare import Say, Workbench
 from aimat_ray.rl.run_dir import RunDirectory
@@ -57,8 +57,13 @@ class Together:
             companion.close()
 
 
-def companion_for(settings: DesignSettings, say: Say) -> Companion:
+def companion_for(settings: DesignSettings, say: Say, progress: Progress | None = None) -> Companion:
     """The companion that the settings ask for.
+
+    Args:
+        settings: Of the run.
+        say: Told what happens.
+        progress: How far the training is, where env steps don't tell.
 
     Raises:
         ConfigError: The settings don't go together.
@@ -66,7 +71,7 @@ def companion_for(settings: DesignSettings, say: Say) -> Companion:
     check_settings(settings)
     # Knowledge first: AMR may recompute stored rewards when it starts, and knowledge must then be added again.
     companions: list[Companion] = []
-    knowledge = KbrCompanion(settings, say) if settings.knowledge.scorer != "off" else None
+    knowledge = KbrCompanion(settings, say, progress) if settings.knowledge.scorer != "off" else None
     if knowledge is not None:
         companions.append(knowledge)
     if settings.refine.adviser != "off":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,22 @@ from aimat_ray.search.archive import Archive
 FILE_NAME = "knowledge.json"
 
 
+Progress = Callable[[TD3], float]
+"""The share of its training that an algorithm has behind it."""
+
+
 class KbrCompanion(Alone):
-    """Adds knowledge to rewards from a certain env step on.
+    """Adds knowledge to rewards in the last part of a training.
 
     Args:
         settings: Of the run.
         say: Told what happens.
+        progress: How far the training is; by its env steps when None.
     """
 
-    def __init__(self, settings: DesignSettings, say: Say) -> None:
+    def __init__(self, settings: DesignSettings, say: Say, progress: Progress | None = None) -> None:
         self._settings, self._say = settings, say
+        self._progress: Progress = progress or (lambda algorithm: algorithm.env_steps / settings.steps)
         self._reward: KnowledgeReward | None = None
         self._scorer: Scorer | None = None
         self._active = False
@@ -50,14 +57,14 @@ class KbrCompanion(Alone):
         """Wait for the last part; a run resumed in it goes on."""
         assert self._scorer is not None, "join() comes first"
         self._algorithm = algorithm
-        self._reward = KnowledgeReward(self._scorer, bench.task, self._settings.knowledge, self._settings.steps)
-        self._active = algorithm.env_steps >= self._reward.starts_at and len(algorithm.buffer) > 0
+        self._reward = KnowledgeReward(self._scorer, bench.task, self._settings.knowledge)
+        self._active = self._is_time(algorithm) and len(algorithm.buffer) > 0
         algorithm.listeners.append(self._listen)
 
     def after_iteration(self, algorithm: TD3) -> dict[str, Any]:
         """Begin when it is time."""
         assert self._reward is not None, "start() comes first"
-        if not self._active and algorithm.env_steps >= self._reward.starts_at:
+        if not self._active and self._is_time(algorithm):
             self._active = True
             self._say(f"knowledge enters the reward from {algorithm.env_steps:,} env steps on")
             self.add_to_stored(algorithm)
@@ -86,6 +93,9 @@ class KbrCompanion(Alone):
         """End the scorer."""
         if self._scorer is not None:
             self._scorer.close()
+
+    def _is_time(self, algorithm: TD3) -> bool:
+        return self._progress(algorithm) >= 1.0 - self._settings.knowledge.last_share - 1e-9
 
     def _listen(self, columns: dict[str, NDArray[Any]]) -> None:
         if self._active and self._reward is not None:

@@ -33,13 +33,11 @@ class KnowledgeReward:
     Args:
         scorer: Gives the scores.
         task: Knows the blocks of an observation.
-        settings: Weight and share of the training.
-        steps: Env steps of the whole training.
+        settings: Weight.
     """
 
-    def __init__(self, scorer: Scorer, task: DesignTask, settings: KnowledgeSettings, steps: int) -> None:
+    def __init__(self, scorer: Scorer, task: DesignTask, settings: KnowledgeSettings) -> None:
         self._scorer, self._task, self._settings = scorer, task, settings
-        self.starts_at = round(steps * (1.0 - settings.last_share))
         self.n_scored = self.n_unknown = 0
         self._sum = 0.0
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai_server import openai_server, says
 
-from aimat_ray.config import KnowledgeSettings, LlmSettings
+from aimat_ray.config import DesignSettings, KnowledgeSettings, LlmSettings
 from aimat_ray.data.composition import parse_formulas
+from aimat_ray.data.sources import load_data
+from aimat_ray.refine.knowledge.companion import KbrCompanion
 from aimat_ray.refine.knowledge.language import LanguageScorer
 from aimat_ray.refine.knowledge.reward import KnowledgeReward
 from aimat_ray.refine.knowledge.rules import RULES, RuleScorer
 from aimat_ray.refine.llm import LlmClient
+from aimat_ray.rl.run_dir import RunDirectory
 
 VITRELOY = "Zr41.2Ti13.8Cu12.5Ni10Be22.5"  # casts to 50 mm
 GLASSES = [VITRELOY, "Zr60Cu20Al10Ni10", "La55Al25Ni20", "Pd40Cu30Ni10P20", "Mg65Cu25Gd10"]
@@ -66,7 +70,7 @@ def test_scores_stay_within_their_range(seed):
 def rewarding(problem, scorer=None, **options):
     task, _ = small_world(problem)
     known = scorer or RuleScorer(problem)
-    return task, KnowledgeReward(known, task, KnowledgeSettings(scorer="rules", **options), steps=10_000)
+    return task, KnowledgeReward(known, task, KnowledgeSettings(scorer="rules", **options))
 
 
 def observations(task, at_frac):
@@ -75,8 +79,21 @@ def observations(task, at_frac):
     return obs
 
 
-def test_it_begins_in_the_last_fifth(problem):
-    assert rewarding(problem)[1].starts_at == 8_000
+def test_it_begins_in_the_last_fifth_of_the_steps_or_of_another_measure(problem, tmp_path):
+    task, _ = small_world(problem)
+    bench = SimpleNamespace(task=task, problem=problem, data=load_data("oracle:0", problem))
+    run = DesignSettings(steps=10_000, knowledge=KnowledgeSettings(scorer="rules"))
+
+    def active(progress, env_steps):
+        companion = KbrCompanion(run, lambda line: None, progress)
+        companion.join(bench, RunDirectory(tmp_path), False)
+        algorithm = SimpleNamespace(env_steps=0, buffer=Empty(), listeners=[])
+        companion.start(algorithm, bench, None)
+        algorithm.env_steps = env_steps
+        return bool(companion.after_iteration(algorithm)["knowledge_active"])
+
+    assert [active(None, steps) for steps in (7_999, 8_000)] == [False, True]
+    assert [active(lambda algorithm, done=done: done, 10) for done in (0.79, 0.8)] == [False, True]
 
 
 def test_a_walk_earns_the_gain_between_its_ends_and_no_more(problem):
@@ -90,6 +107,13 @@ def test_a_walk_earns_the_gain_between_its_ends_and_no_more(problem):
     assert there.sum() == pytest.approx(0.1 * (ends[1] - ends[0]), abs=1e-4)
     back = reward.bonus(obs[::-1][:-1], obs[::-1][1:])
     assert there.sum() + back.sum() == pytest.approx(0.0, abs=1e-9)
+
+
+class Empty:
+    n_trusted = 0
+
+    def __len__(self):
+        return 0
 
 
 class Liar:
