@@ -168,7 +168,7 @@ def starts_lines(results: Results) -> list[str]:
     lines: list[str] = []
     for (name, task), part in results.starts.groupby(["method", "task"], sort=False):
         walked = part[part["walker"] != "ceiling"]
-        budgets = sorted(walked["within"].unique())
+        budgets = sorted(int(budget) for budget in walked["within"].unique())
         rows = []
         for walker, own in walked.groupby("walker", sort=False):
             by_budget = own.groupby("within")["mean"]
