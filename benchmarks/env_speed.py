@@ -33,7 +33,7 @@ from aimat_ray.prediction import Prediction, Predictor
 from aimat_ray.problem import load_problem
 from aimat_ray.registry.store import SurrogateStore
 from aimat_ray.search.archive_build import build_archive
-from aimat_ray.search.archive_walk import ArchiveLabeler
+from aimat_ray.search.archive_walk import ArchiveLabeler, Targets
 
 N_ENVS = 256
 BARS = {"default": 8_000.0, "paper": 2_500.0, "serve": 4_000.0}
@@ -105,7 +105,7 @@ def label_seconds(task: DesignTask, predictor: Predictor) -> float:
     """Archive labels of 256 walks."""
     archive = build_archive(task, predictor, np.random.default_rng(0), budget=600)
     walks = fresh_walks(task, predictor, np.arange(N_ENVS) % len(task.bases), np.random.default_rng(1))
-    label = ArchiveLabeler.of(archive, task, "robust")
+    label = ArchiveLabeler(Targets(archive, task, "robust"))
     label(walks)
     laps = []
     for _ in range(20):

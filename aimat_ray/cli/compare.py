@@ -24,10 +24,7 @@ def compare(
     quick: Annotated[
         bool, typer.Option("--quick", help="The same at a tiny budget: shows that all of it runs.")
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of cells, tables and page; runs/compare[-quick]."),
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of cells, tables and page; runs/compare[-quick].")] = None,
     stored: Annotated[
         list[Path] | None,
         typer.Option("--from", help="Write the page from the tables in this folder (or several); compute nothing."),

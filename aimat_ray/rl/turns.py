@@ -1,4 +1,4 @@
-"""A policy of several actors: stands still less often than any of them. See any-goal-design.md."""
+"""A policy of several actors: stands still less often than any of them. See td3-design.md."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     archive = build_archive(task, predictor, rng)      # archive_build.py
     archive.save(folder)
-    walk = ArchiveWalk(archive, task)                  # archive_walk.py: straight to the nearest archived goal alloy
-    label = ArchiveLabeler(archive, task, "robust")    # what such a step would change, for behaviour cloning
+    walk = ArchiveWalk.of(archive, task)               # archive_walk.py: straight to the nearest archived goal alloy
+    label = ArchiveLabeler(Targets(archive, task, "robust"))  # what such a step would change, for behaviour cloning
 
 See archive-design.md.
 """

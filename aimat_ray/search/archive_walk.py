@@ -207,23 +207,6 @@ def _closeness_of_pairs(shelf: _Shelf, change: FloatArray, goals: GoalBatch) -> 
     return closeness(shelf.quantities[alloys], change.ravel(), goals.rows(walks)).reshape(change.shape)
 
 
-@dataclass(frozen=True)
-class ArchiveWalk:
-    """Straight walk to an archived goal alloy; one prediction per step and no learning."""
-
-    targets: Targets
-
-    @classmethod
-    def of(cls, archive: Archive, task: DesignTask, ranking: Ranking = "nearest") -> ArchiveWalk:
-        """The walk of an archive."""
-        return cls(Targets(archive, task, ranking))
-
-    def __call__(self, state: WalkState, rng: np.random.Generator) -> FloatArray:
-        """Actions toward the targets; zeros where there is none."""
-        target, _ = self.targets.choose(state)
-        return steer(self.targets.task, state, target)
-
-
 class ChoosesTargets(Protocol):
     """Chooses alloys to walk to: `Targets`, or `clear_ways.ClearWays`."""
 
@@ -236,15 +219,27 @@ class ChoosesTargets(Protocol):
 
 
 @dataclass(frozen=True)
-class ArchiveLabeler:
-    """What a step towards an archived alloy would change: labels for behaviour cloning."""
+class ArchiveWalk:
+    """Straight walk to an archived goal alloy; one prediction per step and no learning."""
 
     targets: ChoosesTargets
 
     @classmethod
-    def of(cls, archive: Archive, task: DesignTask, ranking: Ranking = "nearest") -> ArchiveLabeler:
-        """The labels of an archive."""
+    def of(cls, archive: Archive, task: DesignTask, ranking: Ranking = "nearest") -> ArchiveWalk:
+        """The walk of an archive."""
         return cls(Targets(archive, task, ranking))
+
+    def __call__(self, state: WalkState, rng: np.random.Generator) -> FloatArray:
+        """Actions toward the targets; zeros where there is none."""
+        target, _ = self.targets.choose(state)
+        return steer(self.targets.task, state, target)
+
+
+@dataclass(frozen=True)
+class ArchiveLabeler:
+    """What a step towards an archived alloy would change: labels for behaviour cloning."""
+
+    targets: ChoosesTargets
 
     def __call__(self, state: WalkState) -> tuple[Float32Array, Float32Array]:
         """Wanted effects, [B, E] in units of the largest step, and weights, [B]: 1 where an alloy meets the goal."""

@@ -14,7 +14,7 @@ from env_worlds import small_world
 from aimat_ray.config import RewardSettings
 from aimat_ray.data.composition import parse_formulas
 from aimat_ray.env.episodes import CountingPredictor, run_episodes
-from aimat_ray.env.goals import RelativeGoals
+from aimat_ray.env.goals import HarderGoals, RelativeGoals
 from aimat_ray.env.legality import check_legality
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import fresh_walks, limits_of, move
@@ -62,7 +62,7 @@ def test_the_same_seed_builds_the_same_archive(built: tuple[DesignTask, Analytic
 
 def test_nothing_to_find_says_so(problem: DesignProblem) -> None:
     task, predictor = small_world(problem)
-    hard = replace(task, goals=replace(task.goals, at_least=task.goals.at_least * 10))  # type: ignore[attr-defined, type-var]
+    hard = replace(task, goals=HarderGoals(task.goals, 10.0))
     with pytest.raises(ProblemError, match="raise its budget or lower the goal"):
         build_archive(hard, predictor, np.random.default_rng(0), budget=300)
     hopeless = replace(predictor, p_feasible=lambda x: np.zeros(len(x)))
@@ -203,7 +203,7 @@ def test_a_base_that_the_archive_does_not_know_gets_mapped_alloys(problem: Desig
 def test_labels_are_the_walks_own_steps_but_never_tiny(built: tuple[DesignTask, AnalyticPredictor, Archive]) -> None:
     task, predictor, archive = built
     state = fresh_walks(task, predictor, np.arange(50, dtype=np.intp) % 2, np.random.default_rng(7))
-    effect, weight = ArchiveLabeler.of(archive, task)(state)
+    effect, weight = ArchiveLabeler(Targets(archive, task))(state)
     assert effect.dtype == weight.dtype == np.float32
     walked = move(task, state, ArchiveWalk.of(archive, task)(state, np.random.default_rng(0)))
     own = (walked - state.at_frac) / task.max_step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 from analytic_world import AnalyticPredictor, walks_at
@@ -15,7 +16,7 @@ from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import fresh_walks
 from aimat_ray.problem import DesignProblem
 from aimat_ray.search.archive import Archive
-from aimat_ray.search.archive_walk import ArchiveLabeler, ArchiveWalk, Targets
+from aimat_ray.search.archive_walk import ArchiveLabeler, ArchiveWalk, Ranking, Targets
 from aimat_ray.search.clear_ways import ClearWays
 
 BEHIND, CLEAR = "Zr60Cu24Al16", "Zr52Cu30Al18"  # from Zr60Cu30Al10: 6 at% away with the valley between, 8 at% away
@@ -83,8 +84,8 @@ def test_where_all_ways_are_clear_nothing_changes(problem: DesignProblem) -> Non
     archive = archive_of(problem, predictor, BEHIND, CLEAR, "Zr62Cu18Al20", "Zr64Cu16Al20", "Zr66Cu14Al20")
     start = fresh_walks(task, predictor, np.zeros(40, dtype=np.intp), np.random.default_rng(3))
     sure = replace(predictor, p_feasible=lambda x: np.ones(len(x)))
-    for ranking in ("nearest", "robust"):
-        targets = Targets(archive, task, ranking)  # type: ignore[arg-type]
+    for ranking in get_args(Ranking):
+        targets = Targets(archive, task, ranking)
         expected, ours = targets.choose(start), ClearWays(targets, sure).choose(start)
         for a, b in zip(expected, ours, strict=True):
             np.testing.assert_array_equal(a, b)
