@@ -1,9 +1,9 @@
 """One policy for all bases with a goal, beside the searches of its price and the search ceiling; several seeds.
 
 Settings are those of tune_configs/one_policy.yaml; `--set agent.labels=none` and the like ask for another recipe. On
-OracleWorld (`--data oracle:1`) designs are also held against the truth. Bars: the policy alone reaches 95 % of the
-ceiling (60 % without archive labels); with lookahead at least greedy-16; a tenth of greedy-16's predictions a success;
-a quarter of the designs confirmed by the judge.
+OracleWorld (`--data oracle:1`) designs are also held against the truth, those of the controls too. Bars: the policy
+alone reaches 95 % of the ceiling (60 % without archive labels); with lookahead at least greedy-16; a tenth of
+greedy-16's predictions a success; a quarter of the designs confirmed by the judge.
 
     python benchmarks/one_policy.py [--seeds 3] [--steps 60000] [--data DIR] [--set agent.labels=none]
 """
@@ -38,7 +38,10 @@ def measured(document: dict[str, Any]) -> dict[str, Any]:
     found, controls = document["evaluation"], document["evaluation"]["controls"]
     rates = {name: control["mean"] for name, control in controls.items()}
     policy, ledger = found["sr_goal"], found["ledger"]
+    ledgers = {name: control["ledger"] for name, control in controls.items() if "ledger" in control}
+    ledgers |= {"policy": policy["ledger"], "policy_lookahead": found["sr_goal_lookahead"]["ledger"]}
     return rates | {
+        "at_first_goal": {name: {k: own[k] for k in ("goal", "confirmed", "true")} for name, own in ledgers.items()},
         "policy": policy["mean"],
         "policy_lookahead": found["sr_goal_lookahead"]["mean"],
         "policy_local_search": found["sr_goal_local_search"]["mean"],

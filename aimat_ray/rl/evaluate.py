@@ -80,7 +80,6 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
     legal = sum(e.n_legal for e in own.episodes)
     feasible = sum(e.n_feasible for e in own.episodes)
     met = np.sum([e.n_met for e in own.episodes], axis=0)
-    ledger = ledger_of(bench, own)
     goals = sum(int(e.goal.sum()) for e in own.episodes)
     confirmed = _confirmed(bench, [state for state in own.settled if state is not None])
     at_border = _confirmed(bench, [e.final.rows(e.goal) for e in own.episodes if e.goal.any()])
@@ -93,17 +92,17 @@ def evaluation_document(bench: Workbench, results: dict[str, MethodResult], main
         "sr_legal": legal / max(steps, 1),
         "sr_cls": feasible / max(legal, 1),
         "sr80": {k: float(m) / max(feasible, 1) for k, m in zip(bench.problem.quantity_keys, met, strict=True)},
-        "sr_goal": own.as_dict(),
-        "controls": {name: r.as_dict() for name, r in results.items() if not name.startswith(POLICY)},
+        "sr_goal": walked(bench, own),
+        "controls": {name: walked(bench, r) for name, r in results.items() if not name.startswith(POLICY)},
         "confirmed_share": confirmed / goals if goals else None,
         "confirmed": Rate.of(confirmed, goals).as_dict(),
         "confirmed_at_first_goal": Rate.of(at_border, goals).as_dict(),
         "settle_predictions": own.settle_predictions / goals if goals else None,
         "designs": distinct_designs(own),
-        "ledger": ledger,
+        "ledger": ledger_of(bench, settled_ends(own)),
         "per_base": per_base(bench, results),
     }
-    return document | {key: results[name].as_dict() for name, key in FORMS.items() if name in results}
+    return document | {key: walked(bench, results[name]) for name, key in FORMS.items() if name in results}
 
 
 def per_base(bench: Workbench, results: dict[str, MethodResult]) -> dict[str, dict[str, Any]]:
@@ -136,13 +135,27 @@ def distinct_designs(result: MethodResult) -> dict[str, int]:
     }
 
 
-def ledger_of(bench: Workbench, result: MethodResult) -> dict[str, int | None]:
-    """Counts of the stages over all episodes of a method; successful walks count with what they settled on."""
-    states = []
-    for episodes, settled in zip(result.episodes, result.settled, strict=True):
-        final = episodes.final
-        states.append(final if settled is None else final.updated(episodes.goal, settled))
-    return pass_stages(bench, join(states)).counts()
+def walked(bench: Workbench, result: MethodResult) -> dict[str, Any]:
+    """A method's rates, and the stages that its designs pass where its walks end: at the first goal, unsettled."""
+    return result.as_dict() | {"ledger": ledger_of(bench, ends(result))}
+
+
+def ends(result: MethodResult) -> list[WalkState]:
+    """Where a method's walks ended: at their first composition at the goal, or without one."""
+    return [episodes.final for episodes in result.episodes]
+
+
+def settled_ends(result: MethodResult) -> list[WalkState]:
+    """The same; successful walks count with what they settled on."""
+    return [
+        episodes.final if settled is None else episodes.final.updated(episodes.goal, settled)
+        for episodes, settled in zip(result.episodes, result.settled, strict=True)
+    ]
+
+
+def ledger_of(bench: Workbench, designs: list[WalkState]) -> dict[str, int | None]:
+    """How many designs pass each stage."""
+    return pass_stages(bench, join(designs)).counts()
 
 
 def goal_walks(

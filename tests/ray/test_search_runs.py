@@ -44,6 +44,9 @@ def test_a_search_run_is_a_run(
     assert evaluation["sr_goal"] == evaluation["controls"][control]
     assert {"random", "zero_action", "greedy_16", "local_search", "ceiling"} <= set(evaluation["controls"])
     assert evaluation["ledger"]["true"] is not None  # synthetic data: the truth is known
+    for walked in (found for name, found in evaluation["controls"].items() if name != "ceiling"):
+        assert walked["ledger"]["goal"] == round(walked["mean"] * walked["episodes"])
+        assert 0 <= walked["ledger"]["true"] <= walked["ledger"]["goal"]
     assert document["data"]["synthetic"] is True
     table = pd.read_csv(folder / "candidates.csv")
     assert len(table) == document["candidates"]["n"] > 0
