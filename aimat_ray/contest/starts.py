@@ -26,8 +26,8 @@ SEEN, RANDOM, RELATIVE, HELD_OUT = "training bases", "random goals", "relative g
 TASKS = (HELD_OUT, RANDOM, RELATIVE, SEEN)
 BUDGETS = (4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048)  # predictions per start
 WALKERS = (
-    "policy", "policy_noise", "policy_rejection", "policy_local_search", "policy_lookahead", "archive_walk",
-    "net_scored_16", "net_local_search", "random", "local_search", "greedy_16",
+    "policy", "policy_noise", "policy_lookahead_distilled", "policy_rejection", "policy_local_search",
+    "policy_lookahead", "archive_walk", "net_scored_16", "net_local_search", "random", "local_search", "greedy_16",
 )  # fmt: skip
 LONG = "local_search"  # goes on beyond the step limit, to be compared at 16 times the price
 

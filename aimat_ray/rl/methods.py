@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from aimat_ray.env.episodes import Chooser, CountingPredictor, Episodes, beyond_80, run_episodes, settle
+from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState, fresh_walks, judge
 from aimat_ray.prediction import Predictor
 from aimat_ray.registry.store import SurrogateStore
@@ -20,7 +21,8 @@ from aimat_ray.search.archive import Archive
 from aimat_ray.search.archive_walk import ArchiveWalk
 from aimat_ray.search.ceiling import Ceiling, ceiling
 from aimat_ray.search.controls import Greedy, LocalSearch, Proposer, RandomAction, ZeroAction
-from aimat_ray.search.leading import Picked, Restless
+from aimat_ray.search.foresight import Foresight, Picked
+from aimat_ray.search.leading import Halved, Restless
 from aimat_ray.search.proposals import propose
 
 _TEST_STREAM = 1_000  # seeds of test starts; training draws from other streams
@@ -98,13 +100,12 @@ def standard_methods(
             methods[CLIMBING] = lambda bench, counter, net: LocalSearch(
                 bench.task, counter, proposer=led_moves(policy, net)
             )
-            methods[POLICY_BY_NET] = lambda bench, counter, net: Greedy(
-                bench.task, counter, lookahead, scorer=net, proposer=proposals
-            )
+            led = Halved(proposals)
+            methods[POLICY_BY_NET] = lambda bench, counter, net: _foresight(bench.task, net, led, lookahead)
     if archive is not None:
         methods["archive_walk"] = lambda bench, counter, net: ArchiveWalk.of(archive, bench.task)
     if distilled:
-        methods[NET_SCORED] = lambda bench, counter, net: Greedy(bench.task, counter, 16, scorer=net)
+        methods[NET_SCORED] = lambda bench, counter, net: _foresight(bench.task, net, propose, 16)
         methods[NET_CLIMBING] = lambda bench, counter, net: LocalSearch(
             bench.task, counter, proposer=led_moves(None, net)
         )
@@ -114,6 +115,11 @@ def standard_methods(
         "local_search": lambda bench, counter, net: LocalSearch(bench.task, counter),
         "greedy_16": lambda bench, counter, net: Greedy(bench.task, counter, 16),
     }
+
+
+def _foresight(task: DesignTask, net: Predictor | None, proposer: Proposer, k: int) -> Foresight:
+    assert net is not None  # only asked for where there is one
+    return Foresight(task, net, proposer, k)
 
 
 def led_moves(policy: Policy | None, net: Predictor | None) -> Proposer:

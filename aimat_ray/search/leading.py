@@ -9,9 +9,7 @@ import numpy as np
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState
-from aimat_ray.prediction import Predictor
 from aimat_ray.search.controls import Proposer
-from aimat_ray.search.merit import best_of, look_ahead
 from aimat_ray.search.proposals import propose
 
 _CALM_STEPS, _RISING_STEPS = 4, 16  # of a walk: first the leader's own way, then more and more chance
@@ -26,26 +24,20 @@ def restlessness(state: WalkState) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Picked:
-    """The best of some moves by the word of a distilled surrogate: no true prediction is spent on the others.
+class Halved:
+    """Half of the moves are the leader's, the others random.
 
     Attributes:
-        scorer: The distilled surrogate, counting.
-        leader: Where half of the moves come from; the others are random.
-        k: Moves to pick from.
+        leader: Draws moves.
     """
 
-    scorer: Predictor
-    leader: Proposer = propose
-    k: int = 16
+    leader: Proposer
 
     def __call__(self, task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
-        """Actions, [B * k, A]."""
-        walks = state.rows(np.repeat(np.arange(len(state)), k))
-        halves = ((propose, self.k - self.k // 2), (self.leader, self.k // 2))
-        tried = [draw(task, walks, n, rng).reshape(len(walks), n, -1) for draw, n in halves]
-        actions = np.concatenate(tried[::-1], axis=1).reshape(len(walks) * self.k, -1)
-        return actions[best_of(look_ahead(task, self.scorer, walks, actions, self.k).merit, self.k)]
+        """Actions, [B * k, A]; of each walk's k rows the leader's come first."""
+        by_chance = propose(task, state, k - k // 2, rng).reshape(len(state), k - k // 2, -1)
+        led = self.leader(task, state, k // 2, rng).reshape(len(state), k // 2, -1)
+        return np.concatenate([led, by_chance], axis=1).reshape(len(state) * k, -1)
 
 
 @dataclass(frozen=True)

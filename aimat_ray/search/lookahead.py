@@ -12,7 +12,8 @@ from aimat_ray.env.task import DesignTask
 from aimat_ray.env.walk import WalkState
 from aimat_ray.prediction import Predictor
 from aimat_ray.search.controls import Proposer
-from aimat_ray.search.merit import INFEASIBLE, look_ahead, merit_of
+from aimat_ray.search.foresight import foresee
+from aimat_ray.search.merit import INFEASIBLE, merit_of
 from aimat_ray.search.proposals import propose
 
 
@@ -42,7 +43,7 @@ class LookaheadLabeler:
         """Wanted effects, [B, E] in units of the largest step, and weights, [B]: 1 where a proposal beats staying."""
         rng = np.random.default_rng([self.seed, zlib.crc32(np.ascontiguousarray(state.at_frac).tobytes())])
         actions = self.proposer(self.task, state, self.k, rng)
-        candidates = look_ahead(self.task, self.scorer, state, actions, self.k)
+        candidates = foresee(self.task, self.scorer, state, actions, self.k)
         merit = np.maximum(candidates.merit, INFEASIBLE).reshape(-1, self.k)
         best = merit.max(axis=1, keepdims=True)
         share = np.exp((merit - best) / self.temperature)

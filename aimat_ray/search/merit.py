@@ -12,7 +12,7 @@ from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
 from aimat_ray.env.transition import exchanged
 from aimat_ray.env.walk import Judgement, WalkState, judge, move, predict_legal
-from aimat_ray.prediction import Predictor
+from aimat_ray.prediction import Prediction, Predictor
 
 GOAL_BONUS = 1.0
 INFEASIBLE = -20.0  # below what any feasible composition can get; a higher probability still ranks higher
@@ -63,7 +63,11 @@ def assess(task: DesignTask, predictor: Predictor, state: WalkState, at_frac: Fl
         state: The walks, one per candidate.
         at_frac: Candidates, [N, E].
     """
-    prediction = predict_legal(task, predictor, at_frac, state.prediction)
+    return appraise(task, state, at_frac, predict_legal(task, predictor, at_frac, state.prediction))
+
+
+def appraise(task: DesignTask, state: WalkState, at_frac: FloatArray, prediction: Prediction) -> Candidates:
+    """What compositions that walks might move to are worth by some predictions for them."""
     there = replace(state, at_frac=at_frac, prediction=prediction)
     verdict = judge(task, there)
     return Candidates(there, verdict, merit_of(task, there, verdict))

