@@ -3,7 +3,8 @@
 Three tasks: bases that training never saw (their own goals), goals drawn at test time, and goals relative to the start
 within 8 at%. The fixed goals of the training bases stand beside them. All methods walk from the same fresh starts, and
 every true prediction is counted. Bars: above local search at equal predictions, on each task; for the policy alone,
-with run-time noise, and where it leads a local search. `ahead_up_to` says up to which budget each is ahead.
+with run-time noise, looking ahead by the distilled net, and where it leads a local search. `ahead_up_to` says up to
+which budget each is ahead.
 
     python benchmarks/goal_kinds.py [--seeds 1] [--steps 32000] [--starts 232] [--set agent.guidance=residual]
 """
@@ -30,7 +31,8 @@ from aimat_ray.registry.runtime import ray_running
 from aimat_ray.rl.statistics import Rate
 
 DEFAULT = False  # minutes per seed
-FORMS, RIVAL = ("policy", "policy_noise", "policy_rejection", "policy_local_search"), "local_search"
+FORMS = ("policy", "policy_noise", "policy_lookahead_distilled", "policy_rejection", "policy_local_search")
+RIVAL = "local_search"
 CONFIG = Path(__file__).parents[1] / "tune_configs" / "any_goal.yaml"
 BUDGETS = (2, 4, 8, 16, 32, 64, 128)  # predictions per episode; walks of one prediction a step
 

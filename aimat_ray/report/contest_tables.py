@@ -184,6 +184,9 @@ def starts_lines(results: Results) -> list[str]:
     return lines
 
 
+_FORMS = {"policy_noise": "with run-time noise", "policy_lookahead_distilled": "looking ahead by a distilled net"}
+
+
 def _starts_verdict(walked: pd.DataFrame, n: int) -> list[str]:
     """The policy alone against local search and archive walk at equal predictions, and local search at 16 times."""
     means = walked.groupby(["walker", "within"])["mean"].mean()
@@ -194,7 +197,11 @@ def _starts_verdict(walked: pd.DataFrame, n: int) -> list[str]:
     archive, far = means.get(("archive_walk", step)), means.get(("local_search", 16 * step))
     if own is None or same is None:
         return []
-    words = f"At {step} predictions the policy alone reaches {own:.2f}, local search {same:.2f}"
+    words = f"At {step} predictions the policy alone reaches {own:.2f}"
+    for form, how in _FORMS.items():
+        rate = means.get((form, step))
+        words += "" if rate is None else f", {how} {rate:.2f}"
+    words += f"; local search {same:.2f}"
     rejecting = means.get(("policy_rejection", step))
     words += "" if rejecting is None else f" (with the policy's moves {rejecting:.2f})"
     words += "" if archive is None else f", the archive walk {archive:.2f}"

@@ -87,7 +87,7 @@ def make_labeler(bench: Workbench, archive: Archive | None) -> Labeler | None:
         clear = agent.label_ways == "clear"
         wanted.append(ArchiveLabeler(ClearWays(targets, bench.predictor) if clear else targets))
     if bench.settings.env.mode == "simplex" and agent.labels in ("lookahead", "both"):
-        # Without a distilled surrogate each label costs 24 true predictions.
+        # Without a distilled surrogate each label costs 32 true predictions.
         wanted.append(LookaheadLabeler(bench.task, bench.scorer or bench.predictor))
     if bench.settings.env.mode == "simplex" and agent.labels == "plan":
         wanted.append(PlanLabeler(bench.task, bench.predictor))

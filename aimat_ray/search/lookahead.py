@@ -34,8 +34,8 @@ class LookaheadLabeler:
 
     task: DesignTask
     scorer: Predictor
-    k: int = 24
-    temperature: float = 0.02
+    k: int = 32
+    temperature: float = 0.006
     proposer: Proposer = propose
     seed: int = 0
 

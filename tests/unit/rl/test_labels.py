@@ -31,7 +31,7 @@ def test_lookahead_labels_ask_the_net_where_there_is_one(problem: DesignProblem,
     labeler = make_labeler(bench, None)  # they need no archive
     assert labeler is not None
     effect, weight = labeler(state)
-    assert (net.n_predictions, bench.predictor.n_predictions) == ((144, 0) if with_net else (0, 144))  # 6 walks x 24
+    assert (net.n_predictions, bench.predictor.n_predictions) == ((192, 0) if with_net else (0, 192))  # 6 walks x 32
     assert effect.shape == state.at_frac.shape
     assert weight.max() == 1
 
