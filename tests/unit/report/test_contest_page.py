@@ -81,7 +81,7 @@ def test_the_page_ranks_states_bars_and_says_what_has_not_run(results: Results, 
     assert "at 1,000 predictions, a true design costs it 50.0." in text
     assert "3 of 9 planned cells (method × problem × seed): nsga2 1, td3 1, td3_paper 1." in text
     assert "2030-01-01" in text and "2 seeds per method" in text
-    assert "At 128 predictions the policy alone reaches 0.60, local search 0.50." in text
+    assert "At 128 predictions the policy alone reaches 0.60; local search 0.50." in text
     assert "![" in text and (tmp_path / "stored" / "curves.png").is_file()
 
 
