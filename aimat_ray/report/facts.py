@@ -50,11 +50,9 @@ METHODS: dict[str, Method] = {
     "random": Method("Random moves", "one"),
     "zero_action": Method("No move at all", "one", "the fresh start as it is"),
     POLICY_BY_NET: Method(
-        "Policy with distilled lookahead", "one", "16 moves around its own, scored by a distilled net"
+        "Policy with distilled lookahead", "one", "the best safe move of 16 by a distilled net, half of them its own"
     ),
-    "net_scored_16": Method(
-        "Best of 16, distilled surrogate", "one", "16 moves scored by a distilled net, one true prediction"
-    ),
+    "net_scored_16": Method("Best of 16, distilled surrogate", "one", "the same without a policy: 16 random moves"),
     "net_local_search": Method(
         "Local search, distilled surrogate", "one", "the same without a policy: the best of 16 random moves by a net"
     ),
