@@ -10,6 +10,7 @@ from analytic_world import AnalyticPredictor, analytic_task, linear
 from aimat_ray.config import EnvSettings
 from aimat_ray.env.legality import FloatArray
 from aimat_ray.env.task import DesignTask
+from aimat_ray.env.walk import WalkState, fresh_walks
 from aimat_ray.problem import DesignProblem
 
 WINDOWS = {
@@ -31,3 +32,14 @@ def small_world(problem: DesignProblem, **settings: Any) -> tuple[DesignTask, An
     predictor = AnalyticPredictor(linear(problem, dmax_mm={"Al": 0.5, "Ni": 0.2, "Ag": 0.6}), p_feasible=p_feasible)
     task = analytic_task(problem, WINDOWS, {"dmax_mm": 8.0}, EnvSettings(**settings))
     return task, predictor
+
+
+def small_walks(problem: DesignProblem, n: int = 60) -> tuple[DesignTask, AnalyticPredictor, WalkState]:
+    """The small world, and fresh walks in it, half of them of each base."""
+    task, predictor = small_world(problem)
+    return task, predictor, fresh_walks(task, predictor, np.arange(n, dtype=np.intp) % 2, np.random.default_rng(0))
+
+
+def still(task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
+    """A proposer that always proposes to stay."""
+    return np.zeros((len(state) * k, len(task.problem.elements)))

@@ -11,7 +11,9 @@ from aimat_ray.contest.bars import OURS, cost_bar, hits_bar
 from aimat_ray.contest.statistics import over_problems
 from aimat_ray.contest.tables import Results
 from aimat_ray.report.contest_words import amount, interval, share, title_of
+from aimat_ray.rl.forms import NOISY, POLICY, POLICY_BY_NET, REJECTING
 
+_UNAIDED = {NOISY: "with run-time noise", POLICY_BY_NET: "looking ahead by a distilled net"}  # nothing is taken back
 STAGES = ("n", "legal", "window", "feasible", "thresholds", "in_domain", "confirmed", "true")
 
 
@@ -184,25 +186,22 @@ def starts_lines(results: Results) -> list[str]:
     return lines
 
 
-_FORMS = {"policy_noise": "with run-time noise", "policy_lookahead_distilled": "looking ahead by a distilled net"}
-
-
 def _starts_verdict(walked: pd.DataFrame, n: int) -> list[str]:
     """The policy alone against local search and archive walk at equal predictions, and local search at 16 times."""
     means = walked.groupby(["walker", "within"])["mean"].mean()
     step = 128
-    if ("policy", step) not in means:
+    if (POLICY, step) not in means:
         step = int(walked["within"].max())
-    own, same = means.get(("policy", step)), means.get(("local_search", step))
+    own, same = means.get((POLICY, step)), means.get(("local_search", step))
     archive, far = means.get(("archive_walk", step)), means.get(("local_search", 16 * step))
     if own is None or same is None:
         return []
     words = f"At {step} predictions the policy alone reaches {own:.2f}"
-    for form, how in _FORMS.items():
+    for form, how in _UNAIDED.items():
         rate = means.get((form, step))
         words += "" if rate is None else f", {how} {rate:.2f}"
     words += f"; local search {same:.2f}"
-    rejecting = means.get(("policy_rejection", step))
+    rejecting = means.get((REJECTING, step))
     words += "" if rejecting is None else f" (with the policy's moves {rejecting:.2f})"
     words += "" if archive is None else f", the archive walk {archive:.2f}"
     words += "." if far is None else f"; local search with 16 times as many {far:.2f}."

@@ -70,9 +70,13 @@ def test_scored_moves_pay_one_prediction_a_step(bench: Any) -> None:
     assert document["distilled_scores"] == pytest.approx(17 * document["predictions"])
     greedy = run_method(bench, "greedy_16", methods["greedy_16"])
     assert "distilled_scores" not in greedy.as_dict()
-    # the net of this test is the surrogate itself, but keeps clear of the brink
     assert greedy.rate == result.rate
-    assert greedy.predictions_per_episode > 8 * result.predictions_per_episode
+    assert greedy.predictions_per_episode > 8 * result.predictions_per_episode  # it keeps clear of the brink, too
+    # the net of this test is the surrogate itself: scored greedily, the same walks for a sixteenth of the price
+    scored = run_method(bench, "scored", lambda bench, counter, net: Greedy(bench.task, counter, 16, scorer=net))
+    assert scored.scores == 16 * sum(e.n_steps for e in scored.episodes)
+    assert greedy.rate == scored.rate
+    assert greedy.predictions_per_episode == pytest.approx(16 * scored.predictions_per_episode)
     assert NET_SCORED not in standard_methods(None, None, 4, distilled=False)
 
 

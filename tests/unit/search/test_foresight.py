@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 from analytic_world import AnalyticPredictor
-from env_worlds import small_world
+from env_worlds import small_walks, still
 
-from aimat_ray.env.episodes import CountingPredictor, run_episodes
+from aimat_ray.env.episodes import Chooser, CountingPredictor, run_episodes
 from aimat_ray.env.legality import FloatArray
-from aimat_ray.env.task import DesignTask
-from aimat_ray.env.walk import WalkState, fresh_walks, move
+from aimat_ray.env.walk import move
 from aimat_ray.prediction import Prediction
 from aimat_ray.problem import DesignProblem
 from aimat_ray.search.controls import LocalSearch, Proposer, RandomMoves
@@ -35,18 +34,8 @@ class WrongNet:
         return replace(truth, **wrong, version=self.version)
 
 
-def still(task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
-    """A leader that always proposes to stay."""
-    return np.zeros((len(state) * k, len(task.problem.elements)))
-
-
-def world(problem: DesignProblem, n: int = 60) -> tuple[DesignTask, AnalyticPredictor, WalkState]:
-    task, predictor = small_world(problem)
-    return task, predictor, fresh_walks(task, predictor, np.arange(n, dtype=np.intp) % 2, np.random.default_rng(0))
-
-
 def test_an_error_that_is_known_here_is_not_made_there(problem: DesignProblem) -> None:
-    task, predictor, start = world(problem)
+    task, predictor, start = small_walks(problem)
     actions = propose(task, start, 8, np.random.default_rng(1))
     true = look_ahead(task, predictor, start, actions, 8)
     for error in (-3.0, 0.4):
@@ -57,7 +46,7 @@ def test_an_error_that_is_known_here_is_not_made_there(problem: DesignProblem) -
 
 
 def test_the_surrogate_itself_is_not_asked_where_it_has_answered(problem: DesignProblem) -> None:
-    task, predictor, start = world(problem)
+    task, predictor, start = small_walks(problem)
     actions = propose(task, start, 4, np.random.default_rng(1))
     for asked, price in ((predictor, 4), (WrongNet(predictor, 0.1), 5)):
         counter = CountingPredictor(asked)
@@ -67,12 +56,11 @@ def test_the_surrogate_itself_is_not_asked_where_it_has_answered(problem: Design
 
 def test_moves_keep_clear_of_the_brink(problem: DesignProblem) -> None:
     """Feasible up to 30 at% Ni here; moves drawn blindly walk over it."""
-    task, predictor, start = world(problem, 200)
+    task, predictor, start = small_walks(problem, 200)
     assert (start.prediction.p_feasible < 0.9).any()
 
-    def final_p(choose: object) -> FloatArray:
-        counter = CountingPredictor(predictor)
-        found = run_episodes(task, counter, start, choose, np.random.default_rng(2))  # type: ignore[arg-type]
+    def final_p(choose: Chooser) -> FloatArray:
+        found = run_episodes(task, CountingPredictor(predictor), start, choose, np.random.default_rng(2))
         return found.final.prediction.p_feasible
 
     assert (final_p(Foresight(task, WrongNet(predictor, 0.2))) >= 0.8).all()
@@ -80,7 +68,7 @@ def test_moves_keep_clear_of_the_brink(problem: DesignProblem) -> None:
 
 
 def test_where_nothing_is_safe_the_safest_move_is_made(problem: DesignProblem) -> None:
-    task, predictor, start = world(problem)
+    task, predictor, start = small_walks(problem)
     nickel = problem.element_index["Ni"]
 
     def hopeless(at_frac: FloatArray) -> FloatArray:
@@ -99,7 +87,7 @@ def test_where_nothing_is_safe_the_safest_move_is_made(problem: DesignProblem) -
 
 
 def test_foresight_pays_one_prediction_a_step_and_arrives(problem: DesignProblem) -> None:
-    task, predictor, start = world(problem)
+    task, predictor, start = small_walks(problem)
     counter, net = CountingPredictor(predictor), CountingPredictor(WrongNet(predictor, -1.0))
     found = run_episodes(task, counter, start, Foresight(task, net), np.random.default_rng(4))
     assert found.predictions == found.n_steps
@@ -109,7 +97,7 @@ def test_foresight_pays_one_prediction_a_step_and_arrives(problem: DesignProblem
 
 
 def test_the_picked_moves_lead_further_than_chance(problem: DesignProblem) -> None:
-    task, predictor, start = world(problem)
+    task, predictor, start = small_walks(problem)
     rng = np.random.default_rng(1)
     picked = Picked(WrongNet(predictor, 0.3))(task, start, 2, rng)
     assert picked.shape == (2 * len(start), len(task.problem.elements))
@@ -120,7 +108,7 @@ def test_the_picked_moves_lead_further_than_chance(problem: DesignProblem) -> No
 
 def test_half_of_the_picked_moves_are_the_leaders(problem: DesignProblem) -> None:
     """Where the random half only leads down, the leader's wish to stay wins."""
-    task, predictor, start = world(problem)
+    task, predictor, start = small_walks(problem)
     chosen = Picked(predictor, still)(task, start, 1, np.random.default_rng(1))
     after = look_ahead(task, predictor, start, chosen, 1).merit
     before = look_ahead(task, predictor, start, np.zeros_like(chosen), 1).merit
@@ -129,7 +117,7 @@ def test_half_of_the_picked_moves_are_the_leaders(problem: DesignProblem) -> Non
 
 
 def test_a_search_pays_only_for_the_picked_move(problem: DesignProblem) -> None:
-    task, predictor, start = world(problem)
+    task, predictor, start = small_walks(problem)
     counter, net = CountingPredictor(predictor), CountingPredictor(WrongNet(predictor, 0.1))
     led: Proposer = Restless(Picked(net))
     found = run_episodes(task, counter, start, LocalSearch(task, counter, led), np.random.default_rng(3), max_steps=16)

@@ -5,35 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from env_worlds import small_world
+from env_worlds import small_walks, still
 
-from aimat_ray.env.legality import FloatArray
-from aimat_ray.env.task import DesignTask
-from aimat_ray.env.walk import WalkState, fresh_walks
 from aimat_ray.problem import DesignProblem
 from aimat_ray.search.leading import Halved, Restless, restlessness
 
 
-def still(task: DesignTask, state: WalkState, k: int, rng: np.random.Generator) -> FloatArray:
-    """A leader that always proposes to stay."""
-    return np.zeros((len(state) * k, len(task.problem.elements)))
-
-
-def world(problem: DesignProblem, n: int = 60) -> tuple[DesignTask, WalkState]:
-    task, predictor = small_world(problem)
-    start = fresh_walks(task, predictor, np.arange(n, dtype=np.intp) % 2, np.random.default_rng(0))
-    return task, start
-
-
 def test_half_of_the_moves_are_the_leaders(problem: DesignProblem) -> None:
-    task, start = world(problem)
+    task, _, start = small_walks(problem)
     moves = Halved(still)(task, start, 6, np.random.default_rng(1)).reshape(len(start), 6, -1)
     assert not moves[:, :3].any()
     assert moves[:, 3:].any(axis=2).all()
 
 
 def test_chance_takes_over_only_later(problem: DesignProblem) -> None:
-    task, start = world(problem, 400)
+    task, _, start = small_walks(problem, 400)
     moves, rng = Restless(still, random_share=0.5), np.random.default_rng(2)
     assert not moves(task, start, 1, rng).any()
     late = replace(start, step=np.full_like(start.step, 20))
